@@ -1,0 +1,17 @@
+# cmake -DOUTPUT=embedded.c "-DFILES=a.cl;b.net;..." -P embed.cmake
+# Writes the files, byte for byte, into one C file that defines cln_embedded (runtime/program.h).
+set(text "/* Written by cl/embed.cmake: kernels, models and the tuning table. */\n#include \"program.h\"\n")
+set(table "")
+set(i 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name "${file}" NAME)
+  file(READ "${file}" hex HEX)
+  string(LENGTH "${hex}" digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND text "static const unsigned char f${i}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${name}\", f${i}, ${size}},\n")
+  math(EXPR i "${i} + 1")
+endforeach()
+string(APPEND text "const cln_embedded_file cln_embedded[] = {\n${table}    {NULL, NULL, 0},\n};\n")
+file(WRITE "${OUTPUT}" "${text}")

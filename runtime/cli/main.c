@@ -1,0 +1,128 @@
+/* The program: finds the sub-command and runs it. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+typedef struct command {
+    const char *name, *help;
+    int (*run)(int argc, char **argv);
+} command;
+
+static const command commands[] = {
+    {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},
+    {"model", "print the layers of a network and what each one costs", cln_cmd_model},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+int cln_cli_status(int code)
+{
+    if (code == CLN_OK)
+        return CLN_EXIT_OK;
+    return code == CLN_ERR_ARGUMENT ? CLN_EXIT_USAGE : 2 - code;
+}
+
+int cln_cli_fail(const cln_error *err)
+{
+    fflush(stdout);
+    fprintf(stderr, "clnorm: %s\n", err->text[0] ? err->text : cln_error_name(err->code));
+    if (err->log[0])
+        fprintf(stderr, "%s%s", err->log, err->log[strlen(err->log) - 1] == '\n' ? "" : "\n");
+    return cln_cli_status(err->code);
+}
+
+int cln_cli_usage(const char *name, const char *fmt, ...)
+{
+    va_list args;
+    fflush(stdout);
+    fprintf(stderr, "clnorm %s: ", name);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fprintf(stderr, " (see clnorm %s --help)\n", name);
+    return CLN_EXIT_USAGE;
+}
+
+void cln_cli_notice(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "clnorm: %s\n", text);
+}
+
+static void print_help(void)
+{
+    printf("usage: clnorm COMMAND [OPTION ...]\n"
+           "\n"
+           "Trains small convolutional networks, with batch, layer or group norm, on any OpenCL "
+           "device.\n"
+           "\n"
+           "commands (clnorm COMMAND --help tells more):\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        printf("  %-10s %s\n", commands[i].name, commands[i].help);
+    printf("\n"
+           "options:\n"
+           "  --help     print this\n"
+           "  --version  print the version\n"
+           "\n"
+           "environment:\n"
+           "  CLNORM_DEVICE     device to use where --device is not given\n"
+           "  CLNORM_CACHE_DIR  folder of compiled kernels (else $XDG_CACHE_HOME/clnorm, "
+           "~/.cache/clnorm)\n"
+           "  CLNORM_CL_DIR     folder with kernel sources to use in place of the built-in ones\n"
+           "\n"
+           "exit status:\n"
+           "   0  success\n"
+           "   2  the command line is wrong\n");
+#define CLN_EXIT_LINE(name, code, text)                                                            \
+    if ((code) != CLN_ERR_ARGUMENT)                                                                \
+        printf("  %2d  %s\n", cln_cli_status(code), text);
+    CLN_ERROR_TABLE(CLN_EXIT_LINE)
+#undef CLN_EXIT_LINE
+}
+
+/* A full disk behind stdout must not look like success. */
+static int close_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "clnorm: cannot write the output: %s\n", strerror(errno));
+    return status ? status : cln_cli_status(CLN_ERR_IO);
+}
+
+static int run_command(const command *c, int argc, char **argv)
+{
+    char title[64];
+    snprintf(title, sizeof title, "clnorm %s", c->name);
+    argv[0] = title;
+    optind = 1;
+    return c->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "clnorm: no command was given (see clnorm --help)\n");
+        return CLN_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help();
+        return close_output(CLN_EXIT_OK);
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("clnorm %s\n", CLNORM_VERSION);
+        return close_output(CLN_EXIT_OK);
+    }
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return close_output(run_command(&commands[i], argc - 1, argv + 1));
+
+    fprintf(stderr, "clnorm: there is no command \"%s\"; choose one of:", argv[1]);
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(stderr, " %s", commands[i].name);
+    fprintf(stderr, " (see clnorm --help)\n");
+    return CLN_EXIT_USAGE;
+}
