@@ -1,0 +1,128 @@
+/* Convolution, one work-item an output: no tiles, no local memory, no vectors, right on every device.
+ *
+ *     y[n,oy,ox,co]  = b[co] + sum over ky,kx,ci of x[n, oy*S+ky-P, ox*S+kx-P, ci] * w[ky,kx,ci,co]
+ *     dx[n,iy,ix,ci] = sum over ky,kx,co with S | iy+P-ky, S | ix+P-kx of
+ *                      dy[n, (iy+P-ky)/S, (ix+P-kx)/S, co] * w[ky,kx,ci,co]        (a gather: no atomics)
+ *     dw[ky,kx,ci,co] = sum over n,oy,ox of x[n, oy*S+ky-P, ox*S+kx-P, ci] * dy[n,oy,ox,co]
+ *     db[co]          = sum over n,oy,ox of dy[n,oy,ox,co]
+ *
+ * Layout: images NHWC, weights [ky][kx][ci][co]. Taps outside the image are skipped.
+ * Ownership: fwd, bwd_data: id 0 is an element of image id 1. bwd_params: id 0 is a weight (then, behind
+ * the weights, a bias) and id 1 a chunk of `images` images; its partial sum goes to partial (chunks,
+ * weights + biases), which bwd_reduce adds up in order, one item a weight. Chunks depend on the shape
+ * alone, so that the result depends on neither threads nor devices. Neighbouring ids are neighbouring
+ * channels of the output, so that stores and the larger loads are coalesced. */
+
+kernel void conv_fwd_simt(global const float *x, // (N, H, W, Ci)
+                          global const float *w, // (K, K, Ci, Co)
+                          global const float *b, // (Co) or NULL
+                          global float *y,       // (N, Ho, Wo, Co)
+                          int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P, int bias)
+{
+    const int id = get_global_id(0), n = get_global_id(1);
+    if (id >= Ho * Wo * Co)
+        return;
+    const int co = id % Co, ox = id / Co % Wo, oy = id / Co / Wo;
+    const int y0 = oy * S - P, x0 = ox * S - P;
+    const int ky1 = min(K, H - y0), kx1 = min(K, W - x0);
+    global const float *image = x + (size_t)n * H * W * Ci;
+    float sum = 0.0f;
+    for (int ky = max(0, -y0); ky < ky1; ky++) {
+        float row = 0.0f; /* a sum for each row: shorter chains of roundings */
+        for (int kx = max(0, -x0); kx < kx1; kx++) {
+            global const float *px = image + ((size_t)(y0 + ky) * W + x0 + kx) * Ci;
+            global const float *pw = w + (size_t)(ky * K + kx) * Ci * Co + co;
+            for (int ci = 0; ci < Ci; ci++)
+                row += px[ci] * pw[(size_t)ci * Co];
+        }
+        sum += row;
+    }
+    y[(size_t)n * Ho * Wo * Co + id] = bias ? sum + b[co] : sum;
+}
+
+kernel void conv_bwd_data_simt(global const float *dy, // (N, Ho, Wo, Co)
+                               global const float *w,  // (K, K, Ci, Co)
+                               global float *dx,       // (N, H, W, Ci)
+                               int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P,
+                               int accumulate)
+{
+    const int id = get_global_id(0), n = get_global_id(1);
+    if (id >= H * W * Ci)
+        return;
+    const int ci = id % Ci, ix = id / Ci % W, iy = id / Ci / W;
+    /* ky = first, first + S, ... are the taps whose output row (iy + P - ky) / S is whole and >= 0 */
+    const int ky1 = min(K, iy + P + 1), kx1 = min(K, ix + P + 1);
+    global const float *image = dy + (size_t)n * Ho * Wo * Co;
+    float sum = 0.0f;
+    for (int ky = (iy + P) % S; ky < ky1; ky += S) {
+        const int oy = (iy + P - ky) / S;
+        if (oy >= Ho)
+            continue;
+        float row = 0.0f;
+        for (int kx = (ix + P) % S; kx < kx1; kx += S) {
+            const int ox = (ix + P - kx) / S;
+            if (ox >= Wo)
+                continue;
+            global const float *pd = image + ((size_t)oy * Wo + ox) * Co;
+            global const float *pw = w + ((size_t)(ky * K + kx) * Ci + ci) * Co;
+            for (int co = 0; co < Co; co++)
+                row += pd[co] * pw[co];
+        }
+        sum += row;
+    }
+    global float *out = dx + (size_t)n * H * W * Ci + id;
+    *out = accumulate ? *out + sum : sum;
+}
+
+kernel void conv_bwd_params_simt(global const float *x,  // (N, H, W, Ci)
+                                 global const float *dy, // (N, Ho, Wo, Co)
+                                 global float *partial,  // (chunks, K*K*Ci*Co [+ Co])
+                                 int N, int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P,
+                                 int bias, int images)
+{
+    const int id = get_global_id(0), first = get_global_id(1) * images, last = min(first + images, N);
+    const int weights = K * K * Ci * Co, params = weights + (bias ? Co : 0);
+    if (id >= params)
+        return;
+    const bool is_bias = id >= weights;
+    const int co = id % Co, ci = id / Co % Ci;
+    const int ky = is_bias ? 0 : id / Co / Ci / K, kx = is_bias ? 0 : id / Co / Ci % K;
+    /* outputs whose tap (ky, kx) lies in the image */
+    const int oy0 = is_bias ? 0 : max(0, (P - ky + S - 1) / S), ox0 = is_bias ? 0 : max(0, (P - kx + S - 1) / S);
+    const int oy1 = is_bias ? Ho : H - 1 + P - ky < 0 ? 0 : min(Ho, (H - 1 + P - ky) / S + 1);
+    const int ox1 = is_bias ? Wo : W - 1 + P - kx < 0 ? 0 : min(Wo, (W - 1 + P - kx) / S + 1);
+    float sum = 0.0f;
+    for (int n = first; n < last; n++) {
+        for (int oy = oy0; oy < oy1; oy++) {
+            global const float *pd = dy + ((size_t)n * Ho + oy) * Wo * Co + co;
+            float row = 0.0f;
+            if (is_bias) {
+                for (int ox = ox0; ox < ox1; ox++)
+                    row += pd[(size_t)ox * Co];
+            } else {
+                global const float *px = x + ((size_t)n * H + oy * S + ky - P) * W * Ci + ci;
+                for (int ox = ox0; ox < ox1; ox++)
+                    row += px[(size_t)(ox * S + kx - P) * Ci] * pd[(size_t)ox * Co];
+            }
+            sum += row;
+        }
+    }
+    partial[(size_t)get_global_id(1) * params + id] = sum;
+}
+
+kernel void conv_bwd_reduce_simt(global const float *partial, // (chunks, weights + biases)
+                                 global float *dw,            // (weights)
+                                 global float *db,            // (biases) or NULL
+                                 int weights, int biases, int chunks)
+{
+    const int id = get_global_id(0), params = weights + biases;
+    if (id >= params)
+        return;
+    float sum = 0.0f;
+    for (int t = 0; t < chunks; t++)
+        sum += partial[(size_t)t * params + id];
+    if (id < weights)
+        dw[id] = sum;
+    else
+        db[id - weights] = sum;
+}

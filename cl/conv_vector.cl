@@ -1,0 +1,429 @@
+// Direct convolution for devices with float vectors (CPUs): forward, backward-data, backward-params.
+//
+//   y[n,oy,ox,co]      = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co]
+//   dx[n,iy,ix,ci]     = sum over ky,kx,co of dy[n, iy+ky-p', ix+kx-p', co] * wt[ky,kx,co,ci]   (s = 1)
+//                        wt[ky,kx,co,ci] = w[K-1-ky, K-1-kx, ci, co], p' = K-1-p
+//   dw[ky,kx,ci,co]    = sum over n,oy,ox of x[n, oy*s+ky-p, ox*s+kx-p, ci] * dy[n,oy,ox,co]
+//
+// Layout: images (N, H, W, C), weights (K, K, Cin, Cout), all float, no padding. The vector runs along
+// the OUTPUT channels (dx: along ci), which must be a multiple of V; a block is NV vectors.
+// What is specialised: V, NV and P. Every size, K, the stride and the epilogues come at run time, so that
+// all layers of a network share one or two programs.
+//
+// Every kernel is built round one register tile: P (or P-1) broadcast scalars times NV vectors, that
+// is P*NV accumulators. conv_fwd and conv_bwd_data: the scalars are P neighbouring pixels of a row at one
+// (ky, kx, channel), the vectors weights. conv_bwd_params: the scalars are P neighbouring input channels
+// of one pixel, the vectors dy.
+//
+// A work-item (local size 1) owns
+//   conv_fwd, conv_bwd_data   (block of channels, strip of `rows` rows, image) of the output
+//   conv_flip_weights         a row of wt
+//   conv_bwd_params           (block of co, one ky [all, when SPAN], chunk of images) of the partial sums
+//   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
+
+// NV: vectors of output channels in a tile. P: pixels in a tile; a row of the output is covered by tiles
+// of P and P-1. P*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), and
+// P pointers the general ones; at least 8 accumulators hide the latency of FMA. Typical: 2 and 5, 3 and 4,
+// 1 and 8.
+#ifndef NV
+#define NV 2
+#endif
+#ifndef P
+#define P 5
+#endif
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+typedef global const float *restrict conv_in;
+
+// Sizes of one convolution, seen from the output that is written: (oh, ow, oc) from (ih, iw, ic).
+typedef struct {
+    int ih, iw, ic, oh, ow, oc, k, stride, pad;
+} conv_dims;
+
+// acc += tile of T pixels, first one at column ix0 of the input (may be negative), rows [ky0, ky1) of
+// the window. x: the element (row of ky = 0, column 0), which need not exist. The taps of a row whose
+// columns exist for all T pixels form one run over contiguous inputs; the others go one by one, and a
+// pixel outside the image reads zeros.
+ALWAYS void conv_tile(const int T, vec acc[P * NV], conv_in x, conv_in w, conv_in zeros, int ix0,
+                      int ky0, int ky1, conv_dims d)
+{
+    const int lo = max(-ix0, 0), hi = min(d.iw - ix0 - (T - 1) * d.stride, d.k);
+    for (int ky = ky0; ky < ky1; ky++) {
+        conv_in row = x + ky * d.iw * d.ic;
+        conv_in wp = w + ky * d.k * d.ic * d.oc;
+        for (int kx = 0; kx < d.k;) {
+            const int run = kx == lo && hi > lo ? hi - lo : 1;
+            global const float *px[P];
+#pragma unroll
+            for (int j = 0; j < P; j++) if (j < T) {
+                const int ix = ix0 + kx + j * d.stride;
+                px[j] = ix >= 0 && ix < d.iw ? row + ix * d.ic : zeros;
+            }
+            const int count = run * d.ic;
+            for (int c = 0; c < count; c++, wp += d.oc) {
+                vec wv[NV];
+#pragma unroll
+                for (int v = 0; v < NV; v++)
+                    wv[v] = VLOAD(wp + v * V);
+#pragma unroll
+                for (int j = 0; j < P; j++) if (j < T)
+#pragma unroll
+                    for (int v = 0; v < NV; v++)
+                        acc[j * NV + v] += (vec)(px[j][c]) * wv[v];
+            }
+            kx += run;
+        }
+    }
+}
+
+// One tile from its initial value to memory: y is its first pixel. bias: added when has_bias; add: to what y holds.
+ALWAYS void conv_tile_store(const int T, global float *y, conv_in bias, int has_bias, int add, conv_in x,
+                            conv_in w, conv_in zeros, int ix0, int ky0, int ky1, conv_dims d)
+{
+    vec acc[P * NV];
+#pragma unroll
+    for (int j = 0; j < P; j++) if (j < T)
+#pragma unroll
+        for (int v = 0; v < NV; v++) {
+            acc[j * NV + v] = (vec)(0.0f);
+            if (has_bias)
+                acc[j * NV + v] = VLOAD(bias + v * V);
+            if (add)
+                acc[j * NV + v] = VLOAD(y + j * d.oc + v * V);
+        }
+    conv_tile(T, acc, x, w, zeros, ix0, ky0, ky1, d);
+#pragma unroll
+    for (int j = 0; j < P; j++) if (j < T)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            VSTORE(acc[j * NV + v], y + j * d.oc + v * V);
+}
+
+// Rows [r0, r1) of image n of the block at channel c0. Each row is `big` tiles of P, then tiles of P-1.
+ALWAYS void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int n, int c0,
+                       int r0, int r1, int big, int has_bias, int add, conv_dims d)
+{
+    for (int oy = r0; oy < r1; oy++) {
+        const int iy0 = oy * d.stride - d.pad;
+        const int ky0 = max(-iy0, 0), ky1 = min(d.ih - iy0, d.k);
+        conv_in xr = x + ((long)n * d.ih + iy0) * d.iw * d.ic;
+        global float *yr = y + (((long)n * d.oh + oy) * d.ow) * d.oc + c0;
+        int ox = 0;
+        for (int t = 0; t < big; t++, ox += P)
+            conv_tile_store(P, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
+                            ox * d.stride - d.pad, ky0, ky1, d);
+#if P > 1
+        for (; ox < d.ow; ox += P - 1)
+            conv_tile_store(P - 1, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
+                            ox * d.stride - d.pad, ky0, ky1, d);
+#endif
+    }
+}
+
+// out[2*i], out[2*i + 1] = a[i], b[i]
+ALWAYS void store_pairs(vec a, vec b, global float *out)
+{
+    union {
+        vec v;
+        float f[V];
+    } ua, ub;
+    ua.v = a;
+    ub.v = b;
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        out[2 * i] = ua.f[i];
+        out[2 * i + 1] = ub.f[i];
+    }
+}
+
+// Mean and M2 of `count` pixels (V channels each, `pitch` floats apart) that were just written. Two passes: the
+// strip is in the first-level cache. Four chains hide the latency of the additions.
+ALWAYS void strip_moments(global const float *y, int count, int pitch, global float *out)
+{
+    vec s[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
+    vec q[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
+    vec rest[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)}; // what rounding left in the mean
+    int i;
+    for (i = 0; i + 4 <= count; i += 4)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            s[j] += VLOAD(y + (i + j) * pitch);
+    for (; i < count; i++)
+        s[0] += VLOAD(y + i * pitch);
+    const vec mean = ((s[0] + s[1]) + (s[2] + s[3])) / (float)count;
+    for (i = 0; i + 4 <= count; i += 4)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const vec d = VLOAD(y + (i + j) * pitch) - mean;
+            rest[j] += d;
+            q[j] += d * d;
+        }
+    for (; i < count; i++) {
+        const vec d = VLOAD(y + i * pitch) - mean;
+        rest[0] += d;
+        q[0] += d * d;
+    }
+    const vec r = (rest[0] + rest[1]) + (rest[2] + rest[3]), m2 = (q[0] + q[1]) + (q[2] + q[3]);
+    store_pairs(mean + r / (float)count, fmax(m2 - r * r / (float)count, (vec)(0.0f)), out);
+}
+
+kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
+                     conv_in w,                    // (K, K, Cin, Cout)
+                     conv_in bias,                 // (Cout), read when has_bias
+                     conv_in zeros,                // Cin zeros
+                     global float *restrict y,     // (N, Ho, Wo, Cout)
+                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; written when has_stats
+                     int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad, int rows, int big,
+                     int has_bias, int has_stats)
+{
+    const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
+    const int r0 = t * rows, r1 = min(r0 + rows, ho);
+    const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
+    conv_strip(x, w, bias, zeros, y, n, c0, r0, r1, big, has_bias, 0, d);
+    if (!has_stats)
+        return;
+    global const float *ys = y + ((long)n * ho + r0) * wo * co + c0;
+    global float *out = stats + (((long)n * get_global_size(1) + t) * co + c0) * 2;
+    for (int v = 0; v < NV; v++)
+        strip_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V * 2);
+}
+
+// What the backward sums need of the stage before (see cln_stage): the coefficients of the image and the
+// vector's channels.
+typedef struct {
+    vec mu, a, beta;
+    int relu;
+} conv_coef;
+
+// (sum g, sum g * (z - mu)) over `count` pixels: g = dx where the ReLU let z through.
+ALWAYS void strip_sums(global const float *dx, global const float *z, int count, int pitch, conv_coef c,
+                       global float *out)
+{
+    vec s[2] = {(vec)(0.0f), (vec)(0.0f)}, q[2] = {(vec)(0.0f), (vec)(0.0f)};
+    for (int i = 0; i < count; i += 2)
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            if (i + j >= count)
+                break;
+            vec g = VLOAD(dx + (i + j) * pitch);
+            const vec zc = VLOAD(z + (i + j) * pitch) - c.mu;
+            if (c.relu)
+                g = select((vec)(0.0f), g, zc * c.a + c.beta > (vec)(0.0f));
+            s[j] += g;
+            q[j] += g * zc;
+        }
+    store_pairs(s[0] + s[1], q[0] + q[1], out);
+}
+
+// The same behind a 2x2 max pooling: rows x cols pixels of dx, each given to the first largest u of its window.
+ALWAYS void strip_sums_pool(global const float *dx, global const float *z, int rows, int cols, int pitch, conv_coef c,
+                            global float *out)
+{
+    vec s = (vec)(0.0f), q = (vec)(0.0f);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++) {
+            vec g = VLOAD(dx + (y * cols + x) * pitch);
+            global const float *zp = z + (4 * y * cols + 2 * x) * pitch;
+            vec zc = VLOAD(zp) - c.mu, u = zc * c.a + c.beta;
+#pragma unroll
+            for (int i = 1; i < 4; i++) {
+                const vec zi = VLOAD(zp + ((i >> 1) * 2 * cols + (i & 1)) * pitch) - c.mu;
+                const vec ui = zi * c.a + c.beta;
+                zc = select(zc, zi, ui > u);
+                u = select(u, ui, ui > u);
+            }
+            if (c.relu)
+                g = select((vec)(0.0f), g, u > (vec)(0.0f));
+            s += g;
+            q += g * zc;
+        }
+    store_pairs(s, q, out);
+}
+
+kernel void conv_bwd_data(conv_in dy,                  // (N, Ho, Wo, Cout)
+                          conv_in wt,                  // (K, K, Cout, Cin), of conv_flip_weights
+                          conv_in zeros,               // Cout zeros
+                          global float *restrict dx,   // (N, H, W, Cin), = or (add) +=
+                          conv_in z,                   // (N, H pool, W pool, Cin); to beta: when has_sums
+                          conv_in mu, conv_in a,       // [n * coef_stride + c]
+                          conv_in beta,                // (Cin)
+                          global float *restrict sums, // (N, strips, Cin, 2) sum g, sum g (z - mu)
+                          int ho, int wo, int co, int h, int wd, int ci, int k, int pad, int rows, int big, int add,
+                          int has_sums, int coef_stride, int relu, int pool)
+{
+    const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
+    const int r0 = t * rows, r1 = min(r0 + rows, h);
+    const conv_dims d = {ho, wo, co, h, wd, ci, k, 1, pad};
+    conv_strip(dy, wt, wt, zeros, dx, n, c0, r0, r1, big, 0, add, d);
+    if (!has_sums)
+        return;
+    global const float *ds = dx + ((long)n * h + r0) * wd * ci + c0;
+    global const float *zs = z + ((long)n * h + r0) * pool * pool * wd * ci + c0;
+    global float *out = sums + (((long)n * get_global_size(1) + t) * ci + c0) * 2;
+    for (int v = 0; v < NV; v++) {
+        const int c = c0 + v * V;
+        const conv_coef f = {VLOAD(mu + n * coef_stride + c), VLOAD(a + n * coef_stride + c), VLOAD(beta + c), relu};
+        if (pool == 2)
+            strip_sums_pool(ds + v * V, zs + v * V, r1 - r0, wd, ci, f, out + v * V * 2);
+        else
+            strip_sums(ds + v * V, zs + v * V, (r1 - r0) * wd, ci, f, out + v * V * 2);
+    }
+}
+
+kernel void conv_flip_weights(conv_in w,                 // (K, K, Cin, Cout)
+                              global float *restrict wt, // (K, K, Cout, Cin)
+                              int taps, int ci, int co)
+{
+    const int c = get_global_id(0), tap = get_global_id(1);
+    conv_in src = w + (taps - 1 - tap) * ci * co + c;
+    global float *dst = wt + (tap * co + c) * ci;
+    for (int i = 0; i < ci; i++)
+        dst[i] = src[i * co];
+}
+
+// ---- backward-params ---------------------------------------------------------------------------
+// The tile's T scalars are inputs m = ky' * Cin + c of one kx, m0 <= m < m0 + T. Without SPAN ky' = 0 and the item
+// has one ky; with SPAN (few input channels) a tile reaches over the rows of the window, and a
+// row outside the image reads zeros (which must then be a whole row).
+
+typedef struct {
+    conv_dims d;      // the forward's: (ih, iw, ic) = x, (oh, ow, oc) = dy
+    int n0, row0, row1; // output rows of the chunk's images, counted through from image n0
+    int ky, kx, lo, hi; // output columns [lo, hi) see column kx of the window inside the image
+} conv_span;
+
+ALWAYS void conv_dw_row(const int T, vec acc[P * NV], global const float *px[P], conv_in dy, int count, int step,
+                        int oc)
+{
+    for (int i = 0; i < count; i++, dy += oc) {
+        vec dv[NV];
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            dv[v] = VLOAD(dy + v * V);
+#pragma unroll
+        for (int j = 0; j < P; j++) if (j < T)
+#pragma unroll
+            for (int v = 0; v < NV; v++)
+                acc[j * NV + v] += (vec)(px[j][i * step]) * dv[v];
+    }
+}
+
+// part: element (ky, kx, c = 0, first channel of the block) of the chunk's partial dw.
+ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
+                         int m0, int first, conv_span s)
+{
+    const conv_dims d = s.d;
+    vec acc[P * NV];
+    global float *out[P];
+    int ky[P], off[P];
+#pragma unroll
+    for (int j = 0; j < P; j++) if (j < T) {
+        ky[j] = span ? (m0 + j) / d.ic : 0;
+        off[j] = ky[j] * d.iw * d.ic + m0 + j - ky[j] * d.ic;
+        out[j] = part + (ky[j] * d.k * d.ic + m0 + j - ky[j] * d.ic) * d.oc;
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            acc[j * NV + v] = first ? (vec)(0.0f) : VLOAD(out[j] + v * V);
+    }
+    int n = s.n0 + s.row0 / d.oh, oy = s.row0 % d.oh;
+    for (int r = s.row0; r < s.row1; r++) {
+        const int iy = oy * d.stride - d.pad + s.ky;
+        global const float *px[P];
+        conv_in row = x + (((long)n * d.ih + iy) * d.iw + s.lo * d.stride + s.kx - d.pad) * d.ic;
+#pragma unroll
+        for (int j = 0; j < P; j++) if (j < T)
+            px[j] = !span || (iy + ky[j] >= 0 && iy + ky[j] < d.ih) ? row + off[j] : zeros;
+        if (span || (iy >= 0 && iy < d.ih))
+            conv_dw_row(T, acc, px, dy + (((long)n * d.oh + oy) * d.ow + s.lo) * d.oc, s.hi - s.lo,
+                        d.stride * d.ic, d.oc);
+        if (++oy == d.oh) {
+            oy = 0;
+            n++;
+        }
+    }
+#pragma unroll
+    for (int j = 0; j < P; j++) if (j < T)
+#pragma unroll
+        for (int v = 0; v < NV; v++)
+            VSTORE(acc[j * NV + v], out[j] + v * V);
+}
+
+// The chunk's rows in strips of `rows` that stay in the first-level cache while all tiles pass over them.
+ALWAYS void conv_dw(const int span, conv_in x, conv_in dy, conv_in zeros, global float *part, int images, int rows,
+                    int big, conv_span s)
+{
+    const conv_dims d = s.d;
+    const int m_count = span ? d.k * d.ic : d.ic, total = images * d.oh;
+    for (int row = 0; row < total; row += rows) {
+        s.row0 = row;
+        s.row1 = min(row + rows, total);
+        for (int kx = 0; kx < d.k; kx++) {
+            s.kx = kx;
+            s.lo = max((d.pad - kx + d.stride - 1) / d.stride, 0);
+            const int last = d.iw - 1 + d.pad - kx; // the last input column, seen from output column 0
+            s.hi = last < 0 ? s.lo : max(min(last / d.stride + 1, d.ow), s.lo);
+            global float *out = part + (s.ky * d.k + kx) * d.ic * d.oc;
+            int m = 0;
+            for (int t = 0; t < big; t++, m += P)
+                conv_dw_tile(P, span, x, dy, zeros, out, m, row == 0, s);
+#if P > 1
+            for (; m < m_count; m += P - 1)
+                conv_dw_tile(P - 1, span, x, dy, zeros, out, m, row == 0, s);
+#endif
+        }
+    }
+}
+
+// Sum of dy over `count` pixels for V channels.
+ALWAYS void conv_db(conv_in dy, int count, int pitch, global float *out)
+{
+    vec s[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
+    int i;
+    for (i = 0; i + 4 <= count; i += 4)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            s[j] += VLOAD(dy + (i + j) * pitch);
+    for (; i < count; i++)
+        s[0] += VLOAD(dy + i * pitch);
+    VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
+}
+
+ALWAYS void conv_dw_item(const int span, conv_in x, conv_in dy, conv_in zeros, global float *part, int images,
+                         int chunk, int rows, int big, int has_bias, conv_dims d)
+{
+    const int c0 = get_global_id(0) * (NV * V), q = get_global_id(2);
+    conv_span s = {d, q * chunk, 0, 0, get_global_id(1), 0, 0, 0};
+    const int count = d.k * d.k * d.ic * d.oc; // partials of dw, then those of db
+    const int here = min(images - s.n0, chunk);
+    global float *out = part + (long)q * (count + d.oc) + c0;
+    conv_dw(span, x, dy + c0, zeros, out, here, rows, big, s);
+    if (has_bias && s.ky == 0)
+        for (int v = 0; v < NV; v++)
+            conv_db(dy + (long)s.n0 * d.oh * d.ow * d.oc + c0 + v * V, here * d.oh * d.ow, d.oc, out + count + v * V);
+}
+
+// part: (chunks, K*K*Cin*Cout + Cout) partial sums of dw, then of db
+#define CONV_BWD_PARAMS(name, span)                                                                \
+    kernel void name(conv_in x, conv_in dy, conv_in zeros, global float *restrict part, int images, int chunk, \
+                     int rows, int big, int has_bias, int h, int wd, int ci, int ho, int wo, int co, int k,       \
+                     int stride, int pad)                                                          \
+    {                                                                                              \
+        const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};                               \
+        conv_dw_item(span, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);             \
+    }
+CONV_BWD_PARAMS(conv_bwd_params, 0)
+CONV_BWD_PARAMS(conv_bwd_params_span, 1)
+
+kernel void conv_bwd_params_sum(conv_in part,              // (chunks, pitch)
+                                global float *restrict dw, // (count) = sum over chunks of part[chunk][first + i]
+                                int chunks, int pitch, int first, int count)
+{
+    const int i0 = get_global_id(0) * (16 * V), i1 = min(i0 + 16 * V, count);
+    for (int i = i0; i < i1; i += V) {
+        vec s = VLOAD(part + first + i);
+        for (int q = 1; q < chunks; q++)
+            s += VLOAD(part + (long)q * pitch + first + i);
+        VSTORE(s, dw + i);
+    }
+}

@@ -1,0 +1,410 @@
+/* Normalise, activate, pool: one stage, one pass over z.
+ *
+ *     u = (z - mu[n,c]) * a[n,c] + beta[c]        y = pool2(max(u, lo)),  lo = 0 (ReLU) or -inf (none)
+ *
+ * mu is the mean and a = gamma * rstd, rstd = 1 / sqrt(var + eps), over
+ *     batch norm     N, H, W      for each channel          (coef_stride 0: all images share the row)
+ *     layer norm     C, H, W      for each sample           (coef_stride C)
+ *     group norm     C/G, H, W    for each sample and group
+ *     instance norm  H, W         for each sample and channel
+ * so the norms share every heavy kernel and differ in the two small `coefs` kernels alone.
+ *
+ * Statistics: z is cut into strips of `rows` whole rows; stats (N, tiles, C, 2) = (mean, M2) of a strip.
+ * They are merged in fixed order by the k-way form of Chan, Golub & LeVeque's pairwise update (1983),
+ *     mean = sum n_i mean_i / sum n_i        M2 = sum M2_i + sum n_i (mean_i - mean)^2
+ * never by E[x^2] - E[x]^2. Means are summed as offsets from the first one, so that mean >> std is safe.
+ *
+ * Backward, with g = dy behind the argmax and the mask, xhat = (z - mu) * rstd, over the M values of a set:
+ *     dz = rstd * (gamma g - mean(gamma g) - xhat mean(gamma g xhat))  =  a g + q (z - mu) + r
+ *     dgamma = sum g xhat,  dbeta = sum g
+ * from sums (N, tiles, C, 2) = (sum g, sum g (z - mu)) of a strip.
+ *
+ * Layout: NHWC. ws holds planes of N*C floats: 0 mean or sum g, 1 M2 or sum g (z - mu), 2 q, 3 r, 4 rstd.
+ * Ownership: id 0 = chunk * lanes + lane. A lane owns the channel vectors lane, lane + lanes, ... of its
+ * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C and one pixel in the SIMT class.
+ * V divides C. */
+
+#define PLANE(i) ((size_t)(i) * N * C)
+
+/* ---- forward ------------------------------------------------------------------------------------ */
+
+kernel void norm_fwd_stats(global const float *z,  // (N, H, W, C)
+                           global float *stats,    // (N, tiles, C, 2)
+                           int H, int W, int C, int rows, int tiles, int lanes)
+{
+    const int lane = get_global_id(0) % lanes, t = get_global_id(0) / lanes, n = get_global_id(1);
+    if (t >= tiles)
+        return;
+    const int count = min(rows, H - t * rows) * W;
+    for (int c = lane * V; c < C; c += lanes * V) {
+        global const float *p = z + ((size_t)n * H + t * rows) * W * C + c;
+        const vec first = VLOAD(p);
+        vec sum = (vec)(0.0f);
+        for (int i = 0; i < count; i++)
+            sum += VLOAD(p + (size_t)i * C) - first;
+        const vec mean = first + sum / (float)count;
+        vec m2 = (vec)(0.0f), rest = (vec)(0.0f); /* rest: what rounding left in the mean */
+        for (int i = 0; i < count; i++) {
+            const vec d = VLOAD(p + (size_t)i * C) - mean;
+            rest += d;
+            m2 += d * d;
+        }
+        float pair_mean[V], pair_m2[V];
+        VSTORE(mean + rest / (float)count, pair_mean);
+        VSTORE(m2 - rest * rest / (float)count, pair_m2);
+        global float *out = stats + (((size_t)n * tiles + t) * C + c) * 2;
+        for (int i = 0; i < V; i++) {
+            out[2 * i] = pair_mean[i];
+            out[2 * i + 1] = fmax(pair_m2[i], 0.0f);
+        }
+    }
+}
+
+/* One item merges the strips of one (n, c). */
+kernel void norm_fwd_merge(global const float *stats, // (N, tiles, C, 2)
+                           global float *ws, int N, int H, int W, int C, int rows, int tiles)
+{
+    const int id = get_global_id(0);
+    if (id >= N * C)
+        return;
+    const int n = id / C, c = id % C;
+    global const float *s = stats + ((size_t)n * tiles * C + c) * 2;
+    const float first = s[0], total = (float)H * W;
+    float offset = 0.0f;
+    for (int t = 1; t < tiles; t++)
+        offset += (s[(size_t)t * C * 2] - first) * (min(rows, H - t * rows) * W);
+    const float mean = first + offset / total;
+    float m2 = 0.0f;
+    for (int t = 0; t < tiles; t++) {
+        const float d = s[(size_t)t * C * 2] - mean;
+        m2 += s[(size_t)t * C * 2 + 1] + d * d * (min(rows, H - t * rows) * W);
+    }
+    ws[PLANE(0) + id] = mean;
+    ws[PLANE(1) + id] = m2;
+}
+
+/* Batch norm: one item a channel; also moves the running statistics (variance unbiased). */
+kernel void norm_fwd_coefs_batch(global float *ws, global const float *gamma, // (C)
+                                 global float *mu, global float *a,           // (C)
+                                 global float *running_mean, global float *running_var, // (C)
+                                 int N, int HW, int C, float eps, float momentum)
+{
+    const int c = get_global_id(0);
+    if (c >= C)
+        return;
+    const float first = ws[c];
+    float offset = 0.0f, m2 = 0.0f;
+    for (int n = 1; n < N; n++)
+        offset += ws[PLANE(0) + (size_t)n * C + c] - first;
+    const float mean = first + offset / N;
+    for (int n = 0; n < N; n++) {
+        const float d = ws[PLANE(0) + (size_t)n * C + c] - mean;
+        m2 += ws[PLANE(1) + (size_t)n * C + c] + d * d * HW;
+    }
+    const float count = (float)N * HW, rstd = 1.0f / sqrt(m2 / count + eps);
+    mu[c] = mean;
+    a[c] = gamma[c] * rstd;
+    ws[PLANE(4) + c] = rstd;
+    running_mean[c] += momentum * (mean - running_mean[c]);
+    running_var[c] += momentum * (m2 / (count - 1.0f) - running_var[c]);
+}
+
+kernel void norm_fwd_coefs_eval(global const float *gamma, global const float *running_mean,
+                                global const float *running_var, global float *mu, global float *a,
+                                int C, float eps)
+{
+    const int c = get_global_id(0);
+    if (c >= C)
+        return;
+    mu[c] = running_mean[c];
+    a[c] = gamma[c] / sqrt(running_var[c] + eps);
+}
+
+/* Layer, group, instance norm: one item a sample and group of CS = C / groups channels. */
+kernel void norm_fwd_coefs_sample(global float *ws, global const float *gamma, // (C)
+                                  global float *mu, global float *a,           // (N, C)
+                                  int N, int HW, int C, int groups, float eps)
+{
+    const int id = get_global_id(0);
+    if (id >= N * groups)
+        return;
+    const int CS = C / groups, c0 = (id % groups) * CS;
+    const size_t at = (size_t)(id / groups) * C + c0;
+    const float first = ws[PLANE(0) + at];
+    float offset = 0.0f, m2 = 0.0f;
+    for (int i = 1; i < CS; i++)
+        offset += ws[PLANE(0) + at + i] - first;
+    const float mean = first + offset / CS;
+    for (int i = 0; i < CS; i++) {
+        const float d = ws[PLANE(0) + at + i] - mean;
+        m2 += ws[PLANE(1) + at + i] + d * d * HW;
+    }
+    const float rstd = 1.0f / sqrt(m2 / ((float)CS * HW) + eps);
+    for (int i = 0; i < CS; i++) {
+        mu[at + i] = mean;
+        a[at + i] = gamma[c0 + i] * rstd;
+        ws[PLANE(4) + at + i] = rstd;
+    }
+}
+
+/* A NaN passes: it has to reach the loss to be seen. */
+static vec activate(vec z, vec mu, vec a, vec beta, float lo)
+{
+    const vec u = (z - mu) * a + beta;
+    return select(u, (vec)(lo), u < (vec)(lo));
+}
+
+kernel void norm_fwd_apply(global const float *z, global const float *mu, global const float *a,
+                           global const float *beta, global float *y, // (N, pixels, C)
+                           int coef_stride, float lo, int pixels, int C, int chunk, int lanes)
+{
+    const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
+    const int n = get_global_id(1), last = min(first + chunk, pixels);
+    global const float *m = mu + (size_t)n * coef_stride, *s = a + (size_t)n * coef_stride;
+    for (int p = first; p < last; p++) {
+        const size_t at = ((size_t)n * pixels + p) * C;
+        for (int c = lane * V; c < C; c += lanes * V)
+            VSTORE(activate(VLOAD(z + at + c), VLOAD(m + c), VLOAD(s + c), VLOAD(beta + c), lo), y + at + c);
+    }
+}
+
+/* Chunks count output rows' pixels; the 2x2 window's values are read once. */
+kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
+                                global const float *mu, global const float *a,
+                                global const float *beta, global float *y, // (N, Ho, Wo, C)
+                                int coef_stride, float lo, int Ho, int Wo, int C, int chunk, int lanes)
+{
+    const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
+    const int n = get_global_id(1), pixels = Ho * Wo, last = min(first + chunk, pixels);
+    global const float *m = mu + (size_t)n * coef_stride, *s = a + (size_t)n * coef_stride;
+    const size_t row = (size_t)2 * Wo * C;
+    for (int p = first; p < last; p++) {
+        global const float *w = z + (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
+        for (int c = lane * V; c < C; c += lanes * V) {
+            const vec mc = VLOAD(m + c), sc = VLOAD(s + c), bc = VLOAD(beta + c);
+            const vec u0 = activate(VLOAD(w + c), mc, sc, bc, lo);
+            const vec u1 = activate(VLOAD(w + C + c), mc, sc, bc, lo);
+            const vec u2 = activate(VLOAD(w + row + c), mc, sc, bc, lo);
+            const vec u3 = activate(VLOAD(w + row + C + c), mc, sc, bc, lo);
+            vec best = select(u0, u1, u1 > u0);
+            best = select(best, u2, u2 > best);
+            best = select(best, u3, u3 > best);
+            VSTORE(best, y + ((size_t)n * pixels + p) * C + c);
+        }
+    }
+}
+
+/* ---- backward ----------------------------------------------------------------------------------- */
+
+/* g at one pixel: dy where the activation let it through. */
+static vec masked(vec z, vec mu, vec a, vec beta, vec dy, float lo)
+{
+    const vec u = (z - mu) * a + beta;
+    return select((vec)(0.0f), dy, u > (vec)(lo));
+}
+
+typedef struct {
+    vec d[4]; /* z - mu in the 2x2 window */
+    vec g[4]; /* dy at the argmax (the first of equals), 0 elsewhere */
+} window;
+
+static window unpool(global const float *w, size_t row, int C, vec mu, vec a, vec beta, vec dy, float lo)
+{
+    window r;
+    r.d[0] = VLOAD(w) - mu;
+    r.d[1] = VLOAD(w + C) - mu;
+    r.d[2] = VLOAD(w + row) - mu;
+    r.d[3] = VLOAD(w + row + C) - mu;
+    const vec u0 = r.d[0] * a + beta, u1 = r.d[1] * a + beta, u2 = r.d[2] * a + beta, u3 = r.d[3] * a + beta;
+    const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1), m3 = select(m2, u3, u3 > m2);
+    const vec zero = (vec)(0.0f), g = select(zero, dy, m3 > (vec)(lo));
+    /* Walking back from the last: a pixel owns g if it beat all before and none after beat it. */
+    r.g[3] = select(zero, g, u3 > m2);
+    const vec g2 = select(g, zero, u3 > m2);
+    r.g[2] = select(zero, g2, u2 > m1);
+    const vec g1 = select(g2, zero, u2 > m1);
+    r.g[1] = select(zero, g1, u1 > u0);
+    r.g[0] = select(g1, zero, u1 > u0);
+    return r;
+}
+
+static void store_pairs(vec x, vec y, global float *out)
+{
+    float px[V], py[V];
+    VSTORE(x, px);
+    VSTORE(y, py);
+    for (int i = 0; i < V; i++) {
+        out[2 * i] = px[i];
+        out[2 * i + 1] = py[i];
+    }
+}
+
+kernel void norm_bwd_sums(global const float *z, global const float *mu, global const float *a,
+                          global const float *beta, global const float *dy, // (N, H, W, C)
+                          global float *sums,                               // (N, tiles, C, 2)
+                          int coef_stride, float lo, int H, int W, int C, int rows, int tiles, int lanes)
+{
+    const int lane = get_global_id(0) % lanes, t = get_global_id(0) / lanes, n = get_global_id(1);
+    if (t >= tiles)
+        return;
+    const int count = min(rows, H - t * rows) * W;
+    for (int c = lane * V; c < C; c += lanes * V) {
+        const vec m = VLOAD(mu + (size_t)n * coef_stride + c), s = VLOAD(a + (size_t)n * coef_stride + c);
+        const vec b = VLOAD(beta + c);
+        const size_t at = ((size_t)n * H + t * rows) * W * C + c;
+        vec s1 = (vec)(0.0f), s2 = (vec)(0.0f);
+        for (int i = 0; i < count; i++) {
+            const vec v = VLOAD(z + at + (size_t)i * C);
+            const vec g = masked(v, m, s, b, VLOAD(dy + at + (size_t)i * C), lo);
+            s1 += g;
+            s2 += g * (v - m);
+        }
+        store_pairs(s1, s2, sums + (((size_t)n * tiles + t) * C + c) * 2);
+    }
+}
+
+/* rows counts z's rows and is even; dy is (N, H/2, W/2, C). */
+kernel void norm_bwd_sums_pool(global const float *z, global const float *mu, global const float *a,
+                               global const float *beta, global const float *dy, global float *sums,
+                               int coef_stride, float lo, int H, int W, int C, int rows, int tiles,
+                               int lanes)
+{
+    const int lane = get_global_id(0) % lanes, t = get_global_id(0) / lanes, n = get_global_id(1);
+    if (t >= tiles)
+        return;
+    const int Wo = W / 2, out_rows = min(rows, H - t * rows) / 2;
+    const size_t row = (size_t)W * C;
+    for (int c = lane * V; c < C; c += lanes * V) {
+        const vec m = VLOAD(mu + (size_t)n * coef_stride + c), s = VLOAD(a + (size_t)n * coef_stride + c);
+        const vec b = VLOAD(beta + c);
+        vec s1 = (vec)(0.0f), s2 = (vec)(0.0f);
+        for (int y = 0; y < out_rows; y++) {
+            global const float *zr = z + ((size_t)n * H + t * rows + 2 * y) * row + c;
+            global const float *gr = dy + ((size_t)n * (H / 2) + t * rows / 2 + y) * Wo * C + c;
+            for (int x = 0; x < Wo; x++) {
+                const window w = unpool(zr + (size_t)2 * x * C, row, C, m, s, b, VLOAD(gr + (size_t)x * C), lo);
+                s1 += (w.g[0] + w.g[1]) + (w.g[2] + w.g[3]);
+                s2 += (w.g[0] * w.d[0] + w.g[1] * w.d[1]) + (w.g[2] * w.d[2] + w.g[3] * w.d[3]);
+            }
+        }
+        store_pairs(s1, s2, sums + (((size_t)n * tiles + t) * C + c) * 2);
+    }
+}
+
+kernel void norm_bwd_merge(global const float *sums, global float *ws, int N, int C, int tiles)
+{
+    const int id = get_global_id(0);
+    if (id >= N * C)
+        return;
+    global const float *s = sums + ((size_t)(id / C) * tiles * C + id % C) * 2;
+    float s1 = 0.0f, s2 = 0.0f;
+    for (int t = 0; t < tiles; t++) {
+        s1 += s[(size_t)t * C * 2];
+        s2 += s[(size_t)t * C * 2 + 1];
+    }
+    ws[PLANE(0) + id] = s1;
+    ws[PLANE(1) + id] = s2;
+}
+
+/* One item a channel: dgamma, dbeta, and for batch norm q and r. */
+kernel void norm_bwd_params(global float *ws, global float *dgamma, global float *dbeta, // (C)
+                            int N, int C, int coef_stride)
+{
+    const int c = get_global_id(0);
+    if (c >= C)
+        return;
+    float s1 = 0.0f, s2 = 0.0f;
+    for (int n = 0; n < N; n++) {
+        s1 += ws[PLANE(0) + (size_t)n * C + c];
+        s2 += ws[PLANE(1) + (size_t)n * C + c] * ws[PLANE(4) + (size_t)n * coef_stride + c];
+    }
+    dgamma[c] = s2;
+    dbeta[c] = s1;
+}
+
+kernel void norm_bwd_coefs_batch(global float *ws, global const float *gamma, global const float *dgamma,
+                                 global const float *dbeta, int N, int HW, int C)
+{
+    const int c = get_global_id(0);
+    if (c >= C)
+        return;
+    const float rstd = ws[PLANE(4) + c], scale = gamma[c] * rstd / ((float)N * HW);
+    ws[PLANE(2) + c] = -scale * rstd * dgamma[c];
+    ws[PLANE(3) + c] = -scale * dbeta[c];
+}
+
+kernel void norm_bwd_coefs_sample(global float *ws, global const float *gamma, int N, int HW, int C,
+                                  int groups)
+{
+    const int id = get_global_id(0);
+    if (id >= N * groups)
+        return;
+    const int CS = C / groups, c0 = (id % groups) * CS;
+    const size_t at = (size_t)(id / groups) * C + c0;
+    const float rstd = ws[PLANE(4) + at], scale = rstd / ((float)CS * HW);
+    float s1 = 0.0f, s2 = 0.0f;
+    for (int i = 0; i < CS; i++) {
+        s1 += gamma[c0 + i] * ws[PLANE(0) + at + i];
+        s2 += gamma[c0 + i] * ws[PLANE(1) + at + i];
+    }
+    for (int i = 0; i < CS; i++) {
+        ws[PLANE(2) + at + i] = -scale * rstd * rstd * s2;
+        ws[PLANE(3) + at + i] = -scale * s1;
+    }
+}
+
+kernel void norm_bwd_apply(global const float *z, global const float *mu, global const float *a,
+                           global const float *beta, global const float *dy, // (N, pixels, C)
+                           global const float *q, global const float *r,     // at [n * coef_stride + c]
+                           global float *dz, int plane_q, int plane_r, int coef_stride, float lo, int pixels, int C,
+                           int chunk, int lanes, int accumulate)
+{
+    const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
+    const int n = get_global_id(1), last = min(first + chunk, pixels);
+    const size_t row = (size_t)n * coef_stride;
+    for (int p = first; p < last; p++) {
+        const size_t at = ((size_t)n * pixels + p) * C;
+        for (int c = lane * V; c < C; c += lanes * V) {
+            const vec m = VLOAD(mu + row + c), s = VLOAD(a + row + c), v = VLOAD(z + at + c);
+            const vec g = masked(v, m, s, VLOAD(beta + c), VLOAD(dy + at + c), lo);
+            vec d = s * g + (VLOAD(q + plane_q + row + c) * (v - m) + VLOAD(r + plane_r + row + c));
+            if (accumulate)
+                d += VLOAD(dz + at + c);
+            VSTORE(d, dz + at + c);
+        }
+    }
+}
+
+kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, global const float *a,
+                                global const float *beta, global const float *dy, // (N, Ho, Wo, C)
+                                global const float *q, global const float *r,
+                                global float *dz, // (N, 2 Ho, 2 Wo, C)
+                                int plane_q, int plane_r, int coef_stride, float lo, int Ho, int Wo, int C,
+                                int chunk, int lanes, int accumulate)
+{
+    const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
+    const int n = get_global_id(1), pixels = Ho * Wo, last = min(first + chunk, pixels);
+    const size_t coef = (size_t)n * coef_stride, row = (size_t)2 * Wo * C;
+    for (int p = first; p < last; p++) {
+        const size_t at = (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
+        for (int c = lane * V; c < C; c += lanes * V) {
+            const vec s = VLOAD(a + coef + c), qc = VLOAD(q + plane_q + coef + c);
+            const vec rc = VLOAD(r + plane_r + coef + c);
+            const window w = unpool(z + at + c, row, C, VLOAD(mu + coef + c), s, VLOAD(beta + c),
+                                    VLOAD(dy + ((size_t)n * pixels + p) * C + c), lo);
+            global float *out = dz + at + c;
+            vec d0 = s * w.g[0] + (qc * w.d[0] + rc), d1 = s * w.g[1] + (qc * w.d[1] + rc);
+            vec d2 = s * w.g[2] + (qc * w.d[2] + rc), d3 = s * w.g[3] + (qc * w.d[3] + rc);
+            if (accumulate) {
+                d0 += VLOAD(out);
+                d1 += VLOAD(out + C);
+                d2 += VLOAD(out + row);
+                d3 += VLOAD(out + row + C);
+            }
+            VSTORE(d0, out);
+            VSTORE(d1, out + C);
+            VSTORE(d2, out + row);
+            VSTORE(d3, out + row + C);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+/* One launch updates every parameter; g is the gradient, the first `decay` floats are weights that decay.
+ *
+ * optim_sgd    m = momentum m + g;   w -= lr (nesterov ? g + momentum m : m) + lr wd w
+ *              (Sutskever et al. 2013 in PyTorch's form; m starts at 0.)
+ * optim_adamw  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+ *              w -= lr (m / c1) / (sqrt(v / c2) + eps) + lr wd w,   c1 = 1 - b1^t, c2 = 1 - b2^t
+ *              (Loshchilov & Hutter 2019.)
+ * Weight decay is decoupled in both and uses the w of before the step. One item owns `chunk` floats. */
+
+kernel void optim_sgd(global float *w, global const float *g, global float *m, int count, int decay, int chunk,
+                      float lr, float momentum, int nesterov, float wd)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++) {
+        const float mi = momentum * m[i] + g[i];
+        const float step = nesterov ? g[i] + momentum * mi : mi;
+        m[i] = mi;
+        w[i] -= lr * (step + (i < decay ? wd * w[i] : 0.0f));
+    }
+}
+
+kernel void optim_adamw(global float *w, global const float *g, global float *m, global float *v, int count,
+                        int decay, int chunk, float lr, float b1, float b2, float eps, float c1, float c2, float wd)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++) {
+        const float mi = b1 * m[i] + (1.0f - b1) * g[i], vi = b2 * v[i] + (1.0f - b2) * g[i] * g[i];
+        m[i] = mi;
+        v[i] = vi;
+        w[i] -= lr * (mi / c1 / (sqrt(vi / c2) + eps) + (i < decay ? wd * w[i] : 0.0f));
+    }
+}

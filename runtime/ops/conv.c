@@ -1,0 +1,206 @@
+/* The conv layer, and what it shares with dense: which algorithm runs a direction, its memory and dispatch. */
+#include "conv.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+extern const cln_op cln_op_conv;
+
+enum { DIRECTIONS = CLN_CONV_BWD_PARAMS + 1 }; /* also their places in node->saved */
+
+typedef struct conv_direction {
+    const cln_conv_impl *impl; /* NULL: this direction is not wanted */
+    void *state;
+} conv_direction;
+
+const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
+{
+    return algo == CLN_CONV_VECTOR ? &cln_conv_vector : algo == CLN_CONV_GEMM ? &cln_conv_gemm : &cln_conv_simt;
+}
+
+/* ---- shared with dense --------------------------------------------------------------------------- */
+
+void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_request *request)
+{
+    const cln_device_info *info = &node->dev->info;
+    node->tune.fwd = cln_conv_choose(info, request, s, CLN_CONV_FWD);
+    node->tune.bwd_data = cln_conv_choose(info, request, s, CLN_CONV_BWD_DATA);
+    node->tune.bwd_params = cln_conv_choose(info, request, s, CLN_CONV_BWD_PARAMS);
+}
+
+static const cln_conv_impl *impl_for(const cln_node *node, int direction)
+{
+    const cln_conv_algo chosen[DIRECTIONS] = {node->tune.fwd, node->tune.bwd_data, node->tune.bwd_params};
+    return cln_conv_impl_of(chosen[direction]);
+}
+
+/* Nobody wants the gradient of the data. */
+static bool reads_data(const cln_node *node) { return node->layer->input[0] < 0; }
+
+void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *out)
+{
+    out->keeps_x = true; /* for the gradient of the weights */
+    for (int d = 0; d < DIRECTIONS; d++) {
+        size_t scratch = 0;
+        if (d == CLN_CONV_BWD_DATA && reads_data(node))
+            continue;
+        impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch, &out->saved[d]);
+        out->scratch = scratch > out->scratch ? scratch : out->scratch;
+    }
+}
+
+void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS])
+{
+    const double x = (double)n * s->h * s->w * s->ci, y = (double)n * s->ho * s->wo * s->co;
+    const double w = (double)s->k * s->k * s->ci * s->co, flops = 2.0 * y * s->k * s->k * s->ci;
+    const double bias = s->bias ? s->co : 0.0, bytes = sizeof(float);
+    cost[CLN_COST_FORWARD] = (cln_cost){flops + (s->bias ? y : 0.0), bytes * (x + w + y + bias)};
+    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){flops, bytes * (y + w + x)};
+    cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){flops + (s->bias ? y : 0.0), bytes * (x + y + w + bias)};
+}
+
+int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err)
+{
+    conv_direction *impl = calloc(DIRECTIONS, sizeof *impl);
+    if (!impl)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", node->layer->index);
+    node->impl = impl;
+    const bool wanted[DIRECTIONS] = {true, node->dy.mem && node->dx[0].mem, node->dy.mem && node->grad[0].mem};
+    for (int d = 0; d < DIRECTIONS; d++) {
+        if (!wanted[d])
+            continue;
+        impl[d].impl = impl_for(node, d);
+        int rc = impl[d].impl->create(node, s, d, &impl[d].state, err);
+        if (rc)
+            return rc; /* the caller destroys the node */
+    }
+    return CLN_OK;
+}
+
+void cln_conv_destroy(cln_node *node)
+{
+    conv_direction *impl = node->impl;
+    if (!impl)
+        return;
+    for (int d = 0; d < DIRECTIONS; d++)
+        if (impl[d].state)
+            impl[d].impl->destroy(impl[d].state);
+    free(impl);
+    node->impl = NULL;
+}
+
+static int run(cln_node *node, int direction, int n, cln_error *err)
+{
+    const conv_direction *d = (const conv_direction *)node->impl + direction;
+    return d->impl ? d->impl->run(d->state, node, node->saved[direction], n, err) : CLN_OK;
+}
+
+int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    return run(node, CLN_CONV_FWD, pass->n, err);
+}
+
+int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    int rc = run(node, CLN_CONV_BWD_PARAMS, pass->n, err);
+    return rc ? rc : run(node, CLN_CONV_BWD_DATA, pass->n, err);
+}
+
+/* ---- the conv layer ------------------------------------------------------------------------------ */
+
+static cln_conv_shape shape_of(const cln_layer *layer)
+{
+    const int k = cln_layer_int(layer, "k"), pad = cln_layer_int(layer, "pad");
+    const cln_shape in = layer->in[0], out = layer->out;
+    return (cln_conv_shape){.h = in.h, .w = in.w, .ci = in.c, .ho = out.h, .wo = out.w, .co = out.c,
+                            .k = k, .stride = cln_layer_int(layer, "stride"), .pad = pad < 0 ? k / 2 : pad,
+                            .bias = cln_layer_int(layer, "bias") != 0};
+}
+
+static int shape_conv(cln_layer *layer, cln_error *err)
+{
+    const cln_conv_shape s = shape_of(layer);
+    const cln_shape in = layer->in[0];
+    if (s.k % 2 == 0)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "k=%d: the kernel's size must be odd", s.k);
+    if (s.pad >= s.k)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d must be smaller than k=%d", s.pad, s.k);
+    const int h = in.h + 2 * s.pad - s.k, w = in.w + 2 * s.pad - s.k;
+    if (h < 0 || w < 0)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s.k, s.k,
+                        s.pad, in.h, in.w);
+    layer->out = (cln_shape){in.n, h / s.stride + 1, w / s.stride + 1, cln_layer_int(layer, "c")};
+    return CLN_OK;
+}
+
+static void params_conv(const cln_layer *layer, cln_params *out)
+{
+    const cln_conv_shape s = shape_of(layer);
+    out->param[0] = (cln_param){"weight", {s.k, s.k, s.ci, s.co}, 4, CLN_INIT_KAIMING, s.k * s.k * s.ci, true};
+    out->param[1] = (cln_param){"bias", {s.co}, 1, CLN_INIT_ZERO, 0, false};
+    out->n_params = s.bias ? 2 : 1;
+}
+
+static void cost_conv(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
+{
+    const cln_conv_shape s = shape_of(layer);
+    cln_conv_cost(&s, layer->in[0].n, cost);
+}
+
+static void resolve_conv(cln_node *node, const cln_tune_request *request)
+{
+    const cln_conv_shape s = shape_of(node->layer);
+    cln_conv_resolve(node, &s, request);
+}
+
+static void memory_conv(const cln_node *node, cln_memory *out)
+{
+    const cln_conv_shape s = shape_of(node->layer);
+    cln_conv_memory(node, &s, out);
+}
+
+static int build_conv(cln_node *node, cln_error *err)
+{
+    const cln_conv_shape s = shape_of(node->layer);
+    return cln_conv_build(node, &s, err);
+}
+
+static int strip_rows(const cln_node *node, int direction, int pool)
+{
+    const cln_conv_shape s = shape_of(node->layer);
+    const cln_conv_impl *impl = impl_for(node, direction);
+    return impl->strip_rows ? impl->strip_rows(&node->dev->info, &s, direction, pool) : 0;
+}
+
+static int stat_rows_conv(const cln_node *node) { return strip_rows(node, CLN_CONV_FWD, 1); }
+
+static int sum_rows_conv(const cln_node *node, const cln_stage *stage)
+{
+    return reads_data(node) ? 0 : strip_rows(node, CLN_CONV_BWD_DATA, stage->pool);
+}
+
+static const cln_attr attrs_conv[] = {
+    {"c", NAN, 1, 65536, true, "output channels"},
+    {"k", 3, 1, 11, true, "height and width of the kernel; odd"},
+    {"stride", 1, 1, 4, true, "step between outputs"},
+    {"pad", -1, -1, 10, true, "zeros around the image; -1: k/2, which keeps the size at stride 1"},
+    {"bias", 0, 0, 1, true, "1: adds a trained constant to each output channel"},
+    {0}};
+
+const cln_op cln_op_conv = {
+    .word = "conv",
+    .help = "convolution",
+    .attrs = attrs_conv,
+    .inputs = 1,
+    .shape = shape_conv,
+    .params = params_conv,
+    .cost = cost_conv,
+    .resolve = resolve_conv,
+    .memory = memory_conv,
+    .build = build_conv,
+    .destroy = cln_conv_destroy,
+    .forward = cln_conv_forward,
+    .backward = cln_conv_backward,
+    .stat_rows = stat_rows_conv,
+    .sum_rows = sum_rows_conv,
+};

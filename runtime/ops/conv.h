@@ -1,0 +1,67 @@
+/* The algorithms behind the convolution and dense layers. conv.c holds the layer's description and picks;
+ * conv_vector.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
+ *
+ * y[n,oy,ox,co] = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co] */
+#ifndef CLN_OPS_CONV_H
+#define CLN_OPS_CONV_H
+
+#include "op.h"
+
+typedef struct cln_conv_shape {
+    int h, w, ci;     /* input image */
+    int ho, wo, co;   /* output image */
+    int k, stride, pad;
+    bool bias;
+} cln_conv_shape;
+
+enum { CLN_CONV_FWD, CLN_CONV_BWD_DATA, CLN_CONV_BWD_PARAMS };
+
+/* One algorithm. Objects are per node and direction set; `state` is what create returned. */
+typedef struct cln_conv_impl {
+    const char *name;
+    /* Whether it can compute `direction` (CLN_CONV_*) of this shape on the device, right and usefully. */
+    bool (*supports)(const cln_device_info *info, const cln_conv_shape *s, int direction);
+    /* Bytes of scratch wanted (for a batch of n) and of a buffer of its own (saved; e.g. transposed weights). */
+    void (*memory)(const cln_device_info *info, const cln_conv_shape *s, int n, int direction, size_t *scratch,
+                   size_t *saved);
+    /* Rows per strip of the statistics / sums epilogue in this direction; 0: has none. NULL: has none. */
+    int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
+    int (*create)(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err);
+    void (*destroy)(void *state);
+    /* fwd: x, param -> y (+ node->stats_for). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])
+     * (+ node->sums_for). bwd_params: x, dy -> grad[0] (and grad[1] for the bias). saved: own buffer. */
+    int (*run)(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err);
+} cln_conv_impl;
+
+extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm;
+
+const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
+
+/* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else
+ * the first line of cl/tune.table that fits and whose algorithm supports it; SIMT where none does. Depends
+ * on nothing but its arguments and the table. (In tune.c.) */
+cln_conv_algo cln_conv_choose(const cln_device_info *info, const cln_tune_request *request,
+                              const cln_conv_shape *s, int direction);
+
+/* One data line of cl/tune.table. cls CLN_CLASS_AUTO and direction -1 are the table's '*'. */
+typedef struct cln_tune_line {
+    cln_class cls;
+    int direction;
+    double macs; /* at least so many multiplications and additions an image */
+    cln_conv_algo algo;
+} cln_tune_line;
+
+/* Reads one line of `length` bytes. 1: *out is filled; 0: a comment or blank; -1: neither. (In tune.c.) */
+int cln_tune_parse(const char *line, size_t length, cln_tune_line *out);
+
+/* What the conv and the dense layer share: a layer that is a convolution of shape *s, with param[0] its weight
+ * and param[1] its bias. They fill the cln_op hooks of the same names. */
+void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_request *request);
+void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *out);
+void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS]);
+int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err);
+void cln_conv_destroy(cln_node *node);
+int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err);
+int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err);
+
+#endif

@@ -1,0 +1,233 @@
+/* Direct convolution for the vector class (see cl/conv_vector.cl for the mathematics and the tile).
+ *
+ * What is decided here, by the shape alone, never by the number of threads: the tile (which fixes the
+ * program), the strip of rows a work-item owns (which fixes the order of the statistics), and the chunk of
+ * images behind one partial sum of dw (which fixes the order of that sum). cl/NOTES.md has the measurements. */
+#include "conv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ZERO_FLOATS = 1024,     /* what node->zeros holds */
+    ITEM_FLOPS = 400000,    /* a work-item of some microseconds */
+    STRIP_BYTES = 16384,    /* of the output: the statistics read it again from the first-level cache */
+    DW_STRIP_BYTES = 20480, /* of x and dy: all tiles of backward-params pass over them */
+};
+
+/* nv vectors of v channels times p (and p - 1) scalars; a line of `length` scalars is `big` tiles of p, then
+ * tiles of p - 1. */
+typedef struct conv_tile {
+    int v, nv, p, big;
+} conv_tile;
+
+typedef struct conv_vector {
+    cln_conv_shape s;
+    int direction;
+    conv_tile tile;
+    int rows;  /* of a strip: of the output, or of x under one partial sum */
+    int chunk; /* images in a partial sum of dw */
+    bool span; /* backward-params: a tile reaches over the rows of the window */
+    cln_kernel main, helper;
+} conv_vector;
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+/* Widest vector that the device likes and that divides the channels; 0: none. */
+static int vector_of(const cln_device_info *info, int channels)
+{
+    const int widest = info->vector_width > 4 ? (int)info->vector_width : 4;
+    for (int v = 16; v >= 4; v /= 2)
+        if (v <= widest && channels % v == 0)
+            return v;
+    return 0;
+}
+
+static conv_tile tile_of(const cln_device_info *info, int channels, int length)
+{
+    static const int longest[] = {0, 8, 5, 4}; /* by nv; as many accumulators as AVX2's 16 registers bear */
+    conv_tile t = {.v = vector_of(info, channels)};
+    const int vectors = channels / t.v;
+    t.nv = vectors % 2 == 0 ? 2 : vectors % 3 == 0 ? 3 : 1;
+    for (t.p = longest[t.nv]; t.p > 2; t.p--)
+        if (length >= cln_div_up(length, t.p) * (t.p - 1))
+            break;
+    t.big = length - cln_div_up(length, t.p) * (t.p - 1);
+    return t;
+}
+
+static bool spans(const cln_conv_shape *s)
+{
+    return s->ci < 4 && s->k > 1 && s->wo * s->stride * s->ci <= ZERO_FLOATS;
+}
+
+static conv_tile tile_in(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    if (direction == CLN_CONV_FWD)
+        return tile_of(info, s->co, s->wo);
+    if (direction == CLN_CONV_BWD_DATA)
+        return tile_of(info, s->ci, s->w);
+    return tile_of(info, s->co, spans(s) ? s->k * s->ci : s->ci);
+}
+
+static bool vector_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    if (direction == CLN_CONV_BWD_DATA)
+        return s->stride == 1 && s->co <= ZERO_FLOATS && vector_of(info, s->ci) > 0;
+    return s->ci <= ZERO_FLOATS && vector_of(info, s->co) > 0;
+}
+
+static int chunk_of(const cln_conv_shape *s)
+{
+    const int chunk = s->ho * s->wo > 256 ? 4 : 8;
+    return s->k == 1 || spans(s) ? chunk / 2 : chunk; /* there the items are not split by ky */
+}
+
+static void vector_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
+                          size_t *scratch, size_t *saved)
+{
+    (void)info;
+    const size_t weights = (size_t)s->k * s->k * s->ci * s->co;
+    *scratch = *saved = 0;
+    if (direction == CLN_CONV_BWD_DATA)
+        *saved = weights * sizeof(float);
+    if (direction == CLN_CONV_BWD_PARAMS)
+        *scratch = (size_t)cln_div_up(n, chunk_of(s)) * (weights + s->co) * sizeof(float);
+}
+
+/* Rows of the output that a work-item of forward or backward-data owns: a power of two or the whole image. */
+static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    const bool fwd = direction == CLN_CONV_FWD;
+    const int height = fwd ? s->ho : s->h, width = fwd ? s->wo : s->w;
+    const conv_tile t = tile_in(info, s, direction);
+    const double flops = 2.0 * width * t.v * t.nv * s->k * s->k * (fwd ? s->ci : s->co);
+    const double bytes = (double)width * t.v * t.nv * sizeof(float);
+    int rows = 1;
+    while (rows < height && rows * flops < ITEM_FLOPS && 2 * rows * bytes <= STRIP_BYTES)
+        rows *= 2;
+    return min_int(rows, height);
+}
+
+static int vector_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
+{
+    if (direction == CLN_CONV_BWD_PARAMS || !vector_supports(info, s, direction))
+        return 0;
+    return rows_of(info, s, direction) * pool;
+}
+
+static void vector_destroy(void *state)
+{
+    conv_vector *c = state;
+    if (!c)
+        return;
+    cln_kernel_free(&c->main);
+    cln_kernel_free(&c->helper);
+    free(c);
+}
+
+static int vector_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+{
+    static const char *const names[][2] = {
+        {"conv_fwd", NULL}, {"conv_bwd_data", "conv_flip_weights"}, {"conv_bwd_params", "conv_bwd_params_sum"}};
+    const cln_device_info *info = &node->dev->info;
+    if (!vector_supports(info, s, direction))
+        return CLN_FAIL(err, CLN_ERR_INTERNAL, "the vector convolution does not cover this shape; ask supports first");
+    conv_vector *c = calloc(1, sizeof *c);
+    if (!c)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
+    c->s = *s;
+    c->direction = direction;
+    c->tile = tile_in(info, s, direction);
+    c->span = direction == CLN_CONV_BWD_PARAMS && spans(s);
+    c->chunk = chunk_of(s);
+    const int row_bytes = (s->w * s->ci + s->wo * c->tile.v * c->tile.nv) * (int)sizeof(float);
+    c->rows = direction == CLN_CONV_BWD_PARAMS ? cln_div_up(DW_STRIP_BYTES, row_bytes) : rows_of(info, s, direction);
+
+    char options[64];
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d", c->tile.v, c->tile.nv, c->tile.p);
+    int rc = cln_kernel_new(node->dev, "conv_vector.cl", c->span ? "conv_bwd_params_span" : names[direction][0],
+                            options, &c->main, err);
+    if (!rc && names[direction][1])
+        rc = cln_kernel_new(node->dev, "conv_vector.cl", names[direction][1], options, &c->helper, err);
+    if (rc) {
+        vector_destroy(c);
+        return rc;
+    }
+    *state = c;
+    return CLN_OK;
+}
+
+/* Work-items of forward and backward-data: blocks of channels, strips, images. */
+static cln_range strips_range(const conv_vector *c, int channels, int height, int n)
+{
+    return cln_range3((size_t)(channels / (c->tile.v * c->tile.nv)), (size_t)cln_div_up(height, c->rows), (size_t)n, 1);
+}
+
+static int run_fwd(const conv_vector *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
+    return cln_run(&c->main, strips_range(c, s->co, s->ho, n), err, CLN_MEM(node->x[0]), CLN_MEM(node->param[0]),
+                   CLN_MEM(node->param[1]), CLN_MEM(node->zeros), CLN_MEM(node->y), CLN_MEM(stats), CLN_INT(s->h),
+                   CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+                   CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias),
+                   CLN_INT(node->stats_for != NULL));
+}
+
+static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, int n, cln_error *err)
+{
+    static const cln_stage none = {.pool = 1};
+    const cln_conv_shape *s = &c->s;
+    const bool sums = node->sums_for && node->sums_for->norm;
+    const cln_stage *g = sums ? node->sums_for : &none;
+    int rc = cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err, CLN_MEM(node->param[0]),
+                     CLN_MEM(flipped), CLN_INT(s->k * s->k), CLN_INT(s->ci), CLN_INT(s->co));
+    if (rc)
+        return rc;
+    return cln_run(&c->main, strips_range(c, s->ci, s->h, n), err, CLN_MEM(node->dy), CLN_MEM(flipped),
+                   CLN_MEM(node->zeros), CLN_MEM(node->dx[0]), CLN_MEM(g->z), CLN_MEM(g->mu), CLN_MEM(g->a),
+                   CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->h),
+                   CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->k), CLN_INT(s->k - 1 - s->pad), CLN_INT(c->rows),
+                   CLN_INT(c->tile.big), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(g->coef_stride),
+                   CLN_INT(g->relu), CLN_INT(g->pool));
+}
+
+static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const int chunks = cln_div_up(n, c->chunk), count = s->k * s->k * s->ci * s->co;
+    const int blocks = s->co / (c->tile.v * c->tile.nv), per_item = 16 * c->tile.v;
+    int rc = cln_run(&c->main, cln_range3((size_t)blocks, c->span ? 1 : (size_t)s->k, (size_t)chunks, 1), err,
+                     CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->zeros), CLN_MEM(node->scratch), CLN_INT(n),
+                     CLN_INT(c->chunk), CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h),
+                     CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+                     CLN_INT(s->stride), CLN_INT(s->pad));
+    if (!rc)
+        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
+    if (!rc && s->bias)
+        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
+    return rc;
+}
+
+static int vector_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+{
+    const conv_vector *c = state;
+    if (c->direction == CLN_CONV_FWD)
+        return run_fwd(c, node, n, err);
+    if (c->direction == CLN_CONV_BWD_DATA)
+        return run_bwd_data(c, node, saved, n, err);
+    return run_bwd_params(c, node, n, err);
+}
+
+const cln_conv_impl cln_conv_vector = {
+    .name = "vector",
+    .supports = vector_supports,
+    .memory = vector_memory,
+    .strip_rows = vector_strip_rows,
+    .create = vector_create,
+    .destroy = vector_destroy,
+    .run = vector_run,
+};

@@ -1,0 +1,336 @@
+/* Batch, layer, group and instance normalisation, none, and ReLU: the hosts of stages (see op.h and the
+ * head of cl/norm.cl, which has the mathematics). What tells the norms apart is over which values they
+ * take statistics; everything else is shared.
+ *
+ * Sources: Ioffe & Szegedy 2015 (batch), Ba, Kiros & Hinton 2016 (layer), Wu & He 2018 (group), Ulyanov,
+ * Vedaldi & Lempitsky 2016 (instance). Semantics (eps, momentum, biased and unbiased variance) are PyTorch's.
+ * Layer norm here is over C, H, W of a sample with gamma and beta per channel: group norm with one group. */
+#include "op.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
+enum { WS_PLANES = 5 };
+
+extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu;
+
+typedef struct norm_impl {
+    cln_stage stage;
+    cln_kernel stats, merge, coefs, eval, apply;
+    cln_kernel sums, bwd_merge, params, bwd_coefs, bwd_apply;
+    int lanes, rows; /* rows: strip height where this stage takes the sums itself */
+    int chunk;       /* pixels per item in the apply kernels */
+} norm_impl;
+
+/* ---- what the norms differ in -------------------------------------------------------------------- */
+
+static bool is_batch(const cln_layer *layer) { return layer->op == &cln_op_bn; }
+
+/* Groups of channels per sample that share statistics; 0: one set per channel over the whole batch. */
+static int groups_of(const cln_layer *layer)
+{
+    if (layer->op == &cln_op_ln)
+        return 1;
+    if (layer->op == &cln_op_in)
+        return layer->in[0].c;
+    return layer->op == &cln_op_gn ? cln_layer_int(layer, "groups") : 0;
+}
+
+static int shape_gn(cln_layer *layer, cln_error *err)
+{
+    int groups = cln_layer_int(layer, "groups"), c = layer->in[0].c;
+    if (groups < 1 || c % groups)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "%d groups do not divide %d channels", groups, c);
+    layer->out = layer->in[0];
+    return CLN_OK;
+}
+
+static void params_norm(const cln_layer *layer, cln_params *out)
+{
+    const int c = layer->in[0].c;
+    out->param[0] = (cln_param){"weight", {c}, 1, CLN_INIT_ONE, 0, false};
+    out->param[1] = (cln_param){"bias", {c}, 1, CLN_INIT_ZERO, 0, false};
+    out->n_params = 2;
+    if (is_batch(layer)) {
+        out->state[0] = (cln_param){"running_mean", {c}, 1, CLN_INIT_ZERO, 0, false};
+        out->state[1] = (cln_param){"running_var", {c}, 1, CLN_INIT_ONE, 0, false};
+        out->n_states = 2;
+    }
+}
+
+static void cost_norm(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
+{
+    const double n = (double)cln_shape_count(layer->in[0]), b = n * sizeof(float);
+    cost[CLN_COST_FORWARD] = (cln_cost){7 * n, 3 * b};        /* z twice (statistics, apply), y */
+    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){11 * n, 5 * b}; /* z, dy twice; dz */
+    cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){0, 0};        /* falls out of the sums */
+}
+
+static void cost_relu(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
+{
+    const double n = (double)cln_shape_count(layer->in[0]), b = n * sizeof(float);
+    cost[CLN_COST_FORWARD] = (cln_cost){n, 2 * b};
+    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){n, 3 * b};
+    cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){0, 0};
+}
+
+/* ---- the stage, shared by all -------------------------------------------------------------------- */
+
+/* Strips of about 16 KiB: one pass leaves them in the first-level cache for the second. Even under a pool.
+ * Depends on the shape alone, so that results do not depend on the device's cores. */
+static int strip_rows(cln_shape in, int pool)
+{
+    int rows = 4096 / (in.w * in.c);
+    rows = rows < 1 ? 1 : rows > in.h ? in.h : rows;
+    return pool == 2 ? (rows + 1) / 2 * 2 : rows;
+}
+
+static int max_int(int a, int b) { return a > b ? a : b; }
+
+static size_t strips_bytes(const cln_node *node)
+{
+    const cln_shape in = node->layer->in[0];
+    const cln_stage *s = node->stage;
+    const int own = strip_rows(in, s ? s->pool : 1);
+    const int fwd = s && s->stat_rows ? s->stat_rows : own, bwd = s && s->sum_rows ? s->sum_rows : own;
+    const int tiles = max_int(cln_div_up(in.h, fwd), cln_div_up(in.h, bwd));
+    return (size_t)in.n * tiles * in.c * 2 * sizeof(float);
+}
+
+static void memory_stage(const cln_node *node, cln_memory *out)
+{
+    const cln_shape in = node->layer->in[0];
+    const bool norm = node->layer->op->params != NULL;
+    const size_t row = (size_t)in.c * sizeof(float);
+    out->keeps_x = true;
+    out->saved[SAVED_MU] = out->saved[SAVED_A] = norm && !is_batch(node->layer) ? row * in.n : row;
+    if (norm) {
+        out->saved[SAVED_WS] = WS_PLANES * row * in.n;
+        out->saved[SAVED_STRIPS] = strips_bytes(node);
+    }
+}
+
+static void destroy_stage(cln_node *node)
+{
+    norm_impl *m = node->impl;
+    if (!m)
+        return;
+    cln_kernel *all[] = {&m->stats, &m->merge,     &m->coefs,  &m->eval,      &m->apply,
+                         &m->sums,  &m->bwd_merge, &m->params, &m->bwd_coefs, &m->bwd_apply};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        cln_kernel_free(all[i]);
+    free(m);
+    node->impl = NULL;
+}
+
+static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
+{
+    const cln_stage *s = node->stage;
+    const bool batch = is_batch(node->layer), pool = s->pool == 2;
+    const struct {
+        cln_kernel *kernel;
+        const char *name;
+        bool wanted;
+    } list[] = {
+        {&m->stats, "norm_fwd_stats", s->norm && !s->stat_rows},
+        {&m->merge, "norm_fwd_merge", s->norm},
+        {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm},
+        {&m->eval, "norm_fwd_coefs_eval", s->norm && batch},
+        {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", true},
+        {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", s->norm && !s->sum_rows},
+        {&m->bwd_merge, "norm_bwd_merge", s->norm},
+        {&m->params, "norm_bwd_params", s->norm},
+        {&m->bwd_coefs, batch ? "norm_bwd_coefs_batch" : "norm_bwd_coefs_sample", s->norm},
+        {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", true},
+    };
+    char options[32];
+    snprintf(options, sizeof options, "-D V=%d", node->tune.v);
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        if (!list[i].wanted)
+            continue;
+        int rc = cln_kernel_new(node->dev, "norm.cl", list[i].name, options, list[i].kernel, err);
+        if (rc)
+            return rc;
+    }
+    return CLN_OK;
+}
+
+/* The plan has filled stage->relu, pool, stat_rows and sum_rows before; the tensors are set here. */
+static int build_stage(cln_node *node, cln_error *err)
+{
+    const cln_layer *layer = node->layer;
+    const cln_shape in = layer->in[0];
+    cln_stage *s = node->stage;
+    norm_impl *m = calloc(1, sizeof *m);
+    if (!m)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", layer->index);
+    node->impl = m;
+    s->norm = layer->op->params != NULL;
+    s->z = node->x[0];
+    s->mu = node->saved[SAVED_MU];
+    s->a = node->saved[SAVED_A];
+    s->coef_stride = s->norm && !is_batch(layer) ? in.c : 0;
+    s->beta = s->norm ? node->param[1] : node->saved[SAVED_MU];
+    s->stats = s->sums = node->saved[SAVED_STRIPS];
+    m->rows = strip_rows(in, s->pool);
+    m->lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / node->tune.v;
+    m->chunk = node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 8192 / (in.c * s->pool * s->pool)) : 1;
+    if (!s->norm) { /* the identity: mu = beta = 0, a = 1 */
+        const float one = 1.0f;
+        uint32_t bits;
+        memcpy(&bits, &one, sizeof bits);
+        int rc = cln_tensor_fill(node->dev, s->mu, 0, err);
+        if (!rc)
+            rc = cln_tensor_fill(node->dev, s->a, bits, err);
+        if (rc)
+            return rc;
+    }
+    return build_kernels(node, m, err);
+}
+
+static float floor_of(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
+
+static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    const cln_layer *layer = node->layer;
+    const norm_impl *m = node->impl;
+    const cln_stage *s = node->stage;
+    const cln_shape in = layer->in[0];
+    const int n = pass->n, c = in.c, hw = in.h * in.w, groups = groups_of(layer), local = node->tune.local;
+    const double eps = cln_layer_attr(layer, "eps");
+    const int rows = s->stat_rows ? s->stat_rows : m->rows, tiles = cln_div_up(in.h, rows);
+    if (is_batch(layer) && !pass->train)
+        return cln_run(&m->eval, cln_range1(c, local), err, CLN_MEM(node->param[0]), CLN_MEM(node->state[0]),
+                       CLN_MEM(node->state[1]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(c), CLN_FLOAT(eps));
+    if (is_batch(layer) && (long)n * hw == 1)
+        return CLN_FAIL(err, CLN_ERR_MODEL,
+                        "batch norm (layer %d) needs more than one value per channel in training: use a larger "
+                        "batch or another norm", layer->index);
+    int rc = CLN_OK;
+    if (!s->stat_rows)
+        rc = cln_run(&m->stats, cln_range3((size_t)tiles * m->lanes, n, 1, local), err, CLN_MEM(s->z),
+                     CLN_MEM(s->stats), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
+                     CLN_INT(m->lanes));
+    if (rc)
+        return rc;
+    rc = cln_run(&m->merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->stats), CLN_MEM(node->saved[SAVED_WS]),
+                 CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles));
+    if (rc)
+        return rc;
+    if (is_batch(layer))
+        return cln_run(&m->coefs, cln_range1(c, local), err, CLN_MEM(node->saved[SAVED_WS]),
+                       CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(node->state[0]),
+                       CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_FLOAT(eps),
+                       CLN_FLOAT(cln_layer_attr(layer, "momentum")));
+    return cln_run(&m->coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(node->saved[SAVED_WS]),
+                   CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n), CLN_INT(hw), CLN_INT(c),
+                   CLN_INT(groups), CLN_FLOAT(eps));
+}
+
+static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    const norm_impl *m = node->impl;
+    const cln_stage *s = node->stage;
+    const cln_shape in = node->layer->in[0];
+    const int local = node->tune.local;
+    int rc = s->norm ? forward_coefs(node, pass, err) : CLN_OK;
+    if (rc)
+        return rc;
+    const int ho = in.h / s->pool, wo = in.w / s->pool;
+    const cln_range range = cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, local);
+    if (s->pool == 2)
+        return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
+                       CLN_MEM(node->y), CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo),
+                       CLN_INT(in.c), CLN_INT(m->chunk), CLN_INT(m->lanes));
+    return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
+                   CLN_MEM(node->y), CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho * wo),
+                   CLN_INT(in.c), CLN_INT(m->chunk), CLN_INT(m->lanes));
+}
+
+static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    const norm_impl *m = node->impl;
+    const cln_stage *s = node->stage;
+    const cln_shape in = node->layer->in[0];
+    const cln_tensor ws = node->saved[SAVED_WS];
+    const int n = pass->n, c = in.c, hw = in.h * in.w, groups = groups_of(node->layer), local = node->tune.local;
+    const int rows = s->sum_rows ? s->sum_rows : m->rows, tiles = cln_div_up(in.h, rows);
+    int rc = CLN_OK;
+    if (!s->sum_rows)
+        rc = cln_run(&m->sums, cln_range3((size_t)tiles * m->lanes, n, 1, local), err, CLN_MEM(s->z), CLN_MEM(s->mu),
+                     CLN_MEM(s->a), CLN_MEM(s->beta), CLN_MEM(node->dy), CLN_MEM(s->sums), CLN_INT(s->coef_stride),
+                     CLN_FLOAT(floor_of(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
+                     CLN_INT(m->lanes));
+    if (!rc)
+        rc = cln_run(&m->bwd_merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->sums), CLN_MEM(ws), CLN_INT(n),
+                     CLN_INT(c), CLN_INT(tiles));
+    if (!rc)
+        rc = cln_run(&m->params, cln_range1(c, local), err, CLN_MEM(ws), CLN_MEM(node->grad[0]),
+                     CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(c), CLN_INT(s->coef_stride));
+    if (rc)
+        return rc;
+    if (is_batch(node->layer))
+        return cln_run(&m->bwd_coefs, cln_range1(c, local), err, CLN_MEM(ws), CLN_MEM(node->param[0]),
+                       CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(hw), CLN_INT(c));
+    return cln_run(&m->bwd_coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(ws), CLN_MEM(node->param[0]),
+                   CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(groups));
+}
+
+static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
+{
+    const norm_impl *m = node->impl;
+    const cln_stage *s = node->stage;
+    const cln_shape in = node->layer->in[0];
+    int rc = s->norm ? backward_coefs(node, pass, err) : CLN_OK;
+    if (rc || !node->dx[0].mem)
+        return rc;
+    /* Without a norm q = r = 0: mu, which is all zeros then, serves as both. */
+    const cln_tensor qr = s->norm ? node->saved[SAVED_WS] : s->mu;
+    const int q = s->norm ? 2 * pass->n * in.c : 0, r = s->norm ? 3 * pass->n * in.c : 0;
+    const int ho = in.h / s->pool, wo = in.w / s->pool;
+    const cln_range range =
+        cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, node->tune.local);
+    if (s->pool == 2)
+        return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
+                       CLN_MEM(node->dy), CLN_MEM(qr), CLN_MEM(qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                       CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
+                       CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
+    return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
+                   CLN_MEM(node->dy), CLN_MEM(qr), CLN_MEM(qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                   CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho * wo), CLN_INT(in.c),
+                   CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
+}
+
+static cln_absorb absorb_relu(const cln_layer *layer)
+{
+    (void)layer;
+    return CLN_ABSORB_RELU;
+}
+
+/* ---- the descriptions ---------------------------------------------------------------------------- */
+
+#define EPS {"eps", 1e-5, 0, 1, false, "added to the variance"}
+
+static const cln_attr attrs_bn[] = {
+    EPS, {"momentum", 0.1, 0, 1, false, "weight of the new value in the running statistics"}, {0}};
+static const cln_attr attrs_gn[] = {{"groups", 4, 1, 65536, true, "groups of channels; divides them"}, EPS, {0}};
+static const cln_attr attrs_eps[] = {EPS, {0}};
+
+#define STAGE                                                                                  \
+    .inputs = 1, .memory = memory_stage, .build = build_stage, .destroy = destroy_stage,       \
+    .forward = forward_stage, .backward = backward_stage, .host = true
+#define NORM STAGE, .norm = true, .params = params_norm, .cost = cost_norm
+
+const cln_op cln_op_bn = {.word = "bn", .help = "batch norm: over N, H, W for each channel", .attrs = attrs_bn, NORM};
+const cln_op cln_op_ln = {.word = "ln", .help = "layer norm: over C, H, W for each sample; affine per channel",
+                          .attrs = attrs_eps, NORM};
+const cln_op cln_op_gn = {.word = "gn", .help = "group norm: over C/groups channels, H, W for each sample",
+                          .attrs = attrs_gn, .shape = shape_gn, NORM};
+const cln_op cln_op_in = {.word = "in", .help = "instance norm: over H, W for each sample and channel",
+                          .attrs = attrs_eps, NORM};
+/* The control: a stage with the identity for coefficients, so that it still carries the ReLU and the pool. */
+const cln_op cln_op_none = {.word = "none", .help = "no normalisation", STAGE, .norm = true};
+const cln_op cln_op_relu = {.word = "relu", .help = "max(x, 0)", .cost = cost_relu, STAGE, .absorb = absorb_relu};
