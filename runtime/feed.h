@@ -1,0 +1,35 @@
+/* Batches from a data set that lives on the device as bytes (cl/feed.cl). */
+#ifndef CLN_FEED_H
+#define CLN_FEED_H
+
+#include "kernel.h"
+
+typedef struct cln_feed {
+    cln_device *dev;
+    int n, c, h, w;           /* images and their shape */
+    cln_tensor *chunks;       /* image bytes, in as few buffers as the maximum allocation allows */
+    int n_chunks, per_chunk;  /* images in each but the last */
+    cln_tensor labels, order, norm;
+    cln_kernel gather;
+} cln_feed;
+
+typedef struct cln_augment {
+    cln_flip flip;
+    int shift;       /* reflect-padded translation by up to so many pixels */
+    uint32_t seed, epoch;
+} cln_augment;
+
+/* Uploads n images (n x c x h x w bytes, planes) and labels; mean and std have c entries, of bytes / 255.
+ * The host arrays are free to go afterwards. The order is 0, 1, 2, ... until cln_feed_shuffle. */
+int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, int n, int c, int h, int w,
+                 const float *mean, const float *std, cln_feed **out, cln_error *err);
+void cln_feed_free(cln_feed *feed);
+
+/* A new order for an epoch: Fisher-Yates with counter-based numbers, a function of (seed, epoch) alone. */
+int cln_feed_shuffle(cln_feed *feed, uint32_t seed, uint32_t epoch, cln_error *err);
+
+/* Enqueues: images order[base ... base + count) into x (count, h, w, c) and y (count, int32). augment NULL: none. */
+int cln_feed_batch(cln_feed *feed, int base, int count, const cln_augment *augment, cln_tensor x, cln_tensor y,
+                   cln_error *err);
+
+#endif

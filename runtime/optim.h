@@ -1,0 +1,30 @@
+/* The optimiser: one launch over all parameters (cl/optim.cl). */
+#ifndef CLN_OPTIM_H
+#define CLN_OPTIM_H
+
+#include "plan.h"
+
+typedef struct cln_optim {
+    cln_device *dev;
+    cln_optimizer kind;
+    cln_tensor m, v;   /* as long as plan->weights; v for AdamW alone */
+    cln_kernel step;
+    size_t count;      /* floats */
+    int chunk, local;
+} cln_optim;
+
+typedef struct cln_optim_rates {
+    double lr, momentum, weight_decay; /* momentum is b1 for AdamW */
+    double beta2, eps;
+    bool nesterov;
+    uint32_t t;        /* steps done, this one included: 1, 2, ... */
+} cln_optim_rates;
+
+/* State zeroed. */
+int cln_optim_new(const cln_plan *plan, cln_optimizer kind, cln_optim **out, cln_error *err);
+void cln_optim_free(cln_optim *o);
+
+/* Enqueues: plan->weights moves along plan->grads. */
+int cln_optim_step(cln_optim *o, cln_plan *plan, const cln_optim_rates *r, cln_error *err);
+
+#endif

@@ -1,0 +1,192 @@
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const optimizers[] = {"sgd", "adamw", NULL};
+static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
+static const char *const flips[] = {"none", "random", "alternating", NULL};
+static const char *const classes[] = {"auto", "vector", "simt", NULL};
+static const char *const convs[] = {"auto", "vector", "simt", "gemm", NULL};
+
+#define FIELD(name, kind, member, choices, first, help)                                        \
+    {name, kind, offsetof(cln_train_options, member), sizeof(((cln_train_options *)0)->member), choices, first, help}
+
+const cln_field cln_fields[] = {
+    FIELD("model", CLN_FIELD_TEXT, model, NULL, 0, "a built-in network (see clnorm model) or a .net file"),
+    FIELD("norm", CLN_FIELD_TEXT, norm, NULL, 0, "what $norm stands for: bn, ln, gn, in, none"),
+    FIELD("groups", CLN_FIELD_INT, groups, NULL, 0, "groups of gn (0: its default, 4)"),
+    FIELD("epochs", CLN_FIELD_INT, epochs, NULL, 0, "times through the training set"),
+    FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
+    FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, optimizers, 0, "sgd or adamw"),
+    FIELD("schedule", CLN_FIELD_CHOICE, schedule, schedules, 0, "of the learning rate: onecycle, cosine, step, constant"),
+    FIELD("lr", CLN_FIELD_REAL, lr, NULL, 0, "peak learning rate"),
+    FIELD("warmup", CLN_FIELD_REAL, warmup, NULL, 0, "onecycle: share of the run in which it rises"),
+    FIELD("momentum", CLN_FIELD_REAL, momentum, NULL, 0, "momentum of sgd, beta1 of adamw"),
+    FIELD("beta2", CLN_FIELD_REAL, beta2, NULL, 0, "beta2 of adamw"),
+    FIELD("nesterov", CLN_FIELD_FLAG, nesterov, NULL, 0, "0 or 1: Nesterov's momentum (sgd)"),
+    FIELD("weight-decay", CLN_FIELD_REAL, weight_decay, NULL, 0, "decoupled, times lr; on weights alone"),
+    FIELD("label-smoothing", CLN_FIELD_REAL, label_smoothing, NULL, 0, "0 to 0.9"),
+    FIELD("flip", CLN_FIELD_CHOICE, flip, flips, 0, "mirroring: none, random, alternating (by epoch)"),
+    FIELD("shift", CLN_FIELD_INT, shift, NULL, 0, "translation by up to so many pixels, reflected"),
+    FIELD("seed", CLN_FIELD_UINT, seed, NULL, 0, "of weights, order and augmentation"),
+    FIELD("val-split", CLN_FIELD_INT, val_split, NULL, 0, "test on the last K training images instead"),
+    FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
+    FIELD("class", CLN_FIELD_CHOICE, kernel_class, classes, 0, "kernels: auto (by the device), vector, simt"),
+    FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm"),
+    FIELD("fuse", CLN_FIELD_FLAG, fuse, NULL, 0, "0 or 1: run norm, ReLU and pool as one pass"),
+    {NULL, CLN_FIELD_INT, 0, 0, NULL, 0, NULL}};
+
+void cln_train_defaults(const char *norm, cln_train_options *o)
+{
+    const bool batch_norm = norm && strcmp(norm, "bn") == 0;
+    memset(o, 0, sizeof *o);
+    strcpy(o->model, "s8");
+    strncpy(o->norm, norm ? norm : "bn", sizeof o->norm - 1);
+    o->epochs = 20;
+    o->batch = 128;
+    o->schedule = CLN_SCHEDULE_ONECYCLE;
+    o->warmup = 0.25;
+    o->momentum = 0.9;
+    o->beta2 = 0.999;
+    o->nesterov = true;
+    o->label_smoothing = 0.1;
+    o->flip = CLN_FLIP_ALTERNATING;
+    o->shift = 2;
+    o->conv = -1;
+    o->fuse = true;
+    /* Batch norm takes large steps of SGD; the norms without batch statistics do better with AdamW. */
+    o->optimizer = batch_norm ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
+    o->lr = batch_norm ? 0.2 : 0.008;
+    o->weight_decay = batch_norm ? 5e-4 : 0.05;
+}
+
+const cln_field *cln_field_find(const char *name)
+{
+    for (const cln_field *f = cln_fields; f->name; f++)
+        if (strcmp(f->name, name) == 0)
+            return f;
+    return NULL;
+}
+
+static int set_choice(const cln_field *f, int *value, const char *text, cln_error *err)
+{
+    char list[256] = "";
+    for (int i = 0; f->choices[i]; i++) {
+        if (strcmp(f->choices[i], text) == 0) {
+            *value = f->first + i;
+            return CLN_OK;
+        }
+        strncat(list, i ? ", " : "", sizeof list - strlen(list) - 1);
+        strncat(list, f->choices[i], sizeof list - strlen(list) - 1);
+    }
+    return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is none of %s", f->name, text, list);
+}
+
+static int set_integer(const cln_field *f, void *at, const char *text, cln_error *err)
+{
+    char *end;
+    errno = 0;
+    const long long n = strtoll(text, &end, 10);
+    const long long max = f->kind == CLN_FIELD_UINT ? UINT32_MAX : f->kind == CLN_FIELD_FLAG ? 1 : INT_MAX;
+    if (end == text || *end || errno || n < 0 || n > max)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a whole number from 0 to %lld", f->name, text, max);
+    if (f->kind == CLN_FIELD_UINT)
+        *(uint32_t *)at = (uint32_t)n;
+    else if (f->kind == CLN_FIELD_FLAG)
+        *(bool *)at = n == 1;
+    else
+        *(int *)at = (int)n;
+    return CLN_OK;
+}
+
+int cln_field_set(const cln_field *f, cln_train_options *o, const char *text, cln_error *err)
+{
+    void *at = (char *)o + f->offset;
+    char *end;
+    switch (f->kind) {
+    case CLN_FIELD_TEXT:
+        if (!*text || strlen(text) >= f->size)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: the text is %s", f->name, *text ? "too long" : "empty");
+        strcpy(at, text);
+        return CLN_OK;
+    case CLN_FIELD_CHOICE:
+        return set_choice(f, at, text, err);
+    case CLN_FIELD_REAL:
+        errno = 0;
+        *(double *)at = strtod(text, &end);
+        if (end == text || *end || errno)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a number", f->name, text);
+        return CLN_OK;
+    default:
+        return set_integer(f, at, text, err);
+    }
+}
+
+json_t *cln_options_to_json(const cln_train_options *o)
+{
+    json_t *json = json_object();
+    for (const cln_field *f = cln_fields; json && f->name; f++) {
+        const char *at = (const char *)o + f->offset;
+        json_t *value = NULL;
+        switch (f->kind) {
+        case CLN_FIELD_TEXT:
+            value = json_string(at);
+            break;
+        case CLN_FIELD_CHOICE:
+            value = json_string(f->choices[*(const int *)at - f->first]);
+            break;
+        case CLN_FIELD_REAL:
+            value = json_real(*(const double *)at);
+            break;
+        case CLN_FIELD_FLAG:
+            value = json_boolean(*(const bool *)at);
+            break;
+        case CLN_FIELD_UINT:
+            value = json_integer(*(const uint32_t *)at);
+            break;
+        default:
+            value = json_integer(*(const int *)at);
+        }
+        if (json_object_set_new(json, f->name, value)) {
+            json_decref(json);
+            return NULL;
+        }
+    }
+    return json;
+}
+
+static int from_value(const cln_field *f, const json_t *value, cln_train_options *o, cln_error *err)
+{
+    char number[40];
+    void *at = (char *)o + f->offset;
+    if (json_is_string(value) && (f->kind == CLN_FIELD_TEXT || f->kind == CLN_FIELD_CHOICE))
+        return cln_field_set(f, o, json_string_value(value), err);
+    if (json_is_number(value) && f->kind == CLN_FIELD_REAL) {
+        *(double *)at = json_number_value(value);
+        return CLN_OK;
+    }
+    if (json_is_boolean(value) && f->kind == CLN_FIELD_FLAG) {
+        *(bool *)at = json_is_true(value);
+        return CLN_OK;
+    }
+    if (json_is_integer(value) && (f->kind == CLN_FIELD_INT || f->kind == CLN_FIELD_UINT)) {
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return cln_field_set(f, o, number, err);
+    }
+    return CLN_ERR_CHECKPOINT;
+}
+
+int cln_options_from_json(const json_t *json, cln_train_options *o, cln_error *err)
+{
+    cln_train_options read;
+    cln_train_defaults("bn", &read);
+    for (const cln_field *f = cln_fields; f->name; f++)
+        if (from_value(f, json_object_get(json, f->name), &read, NULL))
+            return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "the setting \"%s\" is missing or malformed", f->name);
+    *o = read;
+    return CLN_OK;
+}

@@ -1,0 +1,382 @@
+#include "train.h"
+
+#include "dataset.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- settings ------------------------------------------------------------------------------------ */
+
+static int check(const cln_train_options *o, const cln_dataset *data, cln_error *err)
+{
+    const struct {
+        const char *name;
+        double value, min, max;
+    } list[] = {{"epochs", o->epochs, 1, 100000},         {"batch", o->batch, 1, 65536},
+                {"lr", o->lr, 0, 1000},                   {"warmup", o->warmup, 0, 1},
+                {"momentum", o->momentum, 0, 0.99999},    {"beta2", o->beta2, 0, 0.999999},
+                {"weight-decay", o->weight_decay, 0, 10}, {"label-smoothing", o->label_smoothing, 0, 0.9},
+                {"shift", o->shift, 0, (data->w < data->h ? data->w : data->h) - 1},
+                {"groups", o->groups, 0, 65536},          {"val-split", o->val_split, 0, (double)data->n_train - 1},
+                {"limit", o->limit, 0, 1e9}};
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
+                            list[i].min, list[i].max);
+    return CLN_OK;
+}
+
+double cln_train_lr(const cln_train_options *o, int step, int total)
+{
+    const double at = total > 1 ? (double)step / total : 0.0;
+    switch (o->schedule) {
+    case CLN_SCHEDULE_ONECYCLE: /* a tenth -> peak -> a thousandth, straight lines (Smith 2018) */
+        if (at < o->warmup)
+            return o->lr * (0.1 + 0.9 * at / o->warmup);
+        return o->lr * (1.0 - 0.999 * (at - o->warmup) / (1.0 - o->warmup + 1e-12));
+    case CLN_SCHEDULE_COSINE:
+        return o->lr * 0.5 * (1.0 + cos(3.14159265358979 * at));
+    case CLN_SCHEDULE_STEP: /* a tenth at half of the run, a hundredth at three quarters */
+        return o->lr * (at < 0.5 ? 1.0 : at < 0.75 ? 0.1 : 0.01);
+    default:
+        return o->lr;
+    }
+}
+
+/* ---- making and freeing -------------------------------------------------------------------------- */
+
+static int new_feeds(cln_trainer *t, cln_error *err)
+{
+    const cln_dataset *d = t->data;
+    const size_t image = (size_t)d->c * (size_t)d->h * (size_t)d->w;
+    const int held = t->options.val_split, rest = (int)d->n_train - held;
+    const int n = t->options.limit && t->options.limit < rest ? t->options.limit : rest;
+    int rc = cln_feed_new(t->dev, d->train_x, d->train_y, n, d->c, d->h, d->w, d->mean, d->std, &t->train, err);
+    if (!rc && held)
+        rc = cln_feed_new(t->dev, d->train_x + (size_t)rest * image, d->train_y + rest, held, d->c, d->h, d->w, d->mean,
+                          d->std, &t->test, err);
+    else if (!rc)
+        rc = cln_feed_new(t->dev, d->test_x, d->test_y, (int)d->n_test, d->c, d->h, d->w, d->mean, d->std, &t->test, err);
+    t->steps = rc ? 0 : cln_div_up(t->train->n, t->options.batch);
+    return rc;
+}
+
+static int new_plan(cln_trainer *t, cln_error *err)
+{
+    const cln_train_options *o = &t->options;
+    const cln_shape input = {o->batch, t->data->h, t->data->w, t->data->c};
+    int rc = cln_net_load(o->model, o->norm, o->groups, t->data->classes, input, &t->net, err);
+    const cln_plan_options p = {.tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse};
+    if (!rc)
+        rc = cln_plan_new(t->dev, t->net, &p, &t->plan, err);
+    if (!rc)
+        rc = cln_plan_init(t->plan, o->seed, err);
+    if (!rc)
+        rc = cln_optim_new(t->plan, o->optimizer, &t->optim, err);
+    return rc;
+}
+
+int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_options *options, cln_trainer **out,
+                    cln_error *err)
+{
+    int rc = check(options, data, err);
+    if (rc)
+        return rc;
+    cln_trainer *t = calloc(1, sizeof *t);
+    if (!t)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
+    t->dev = dev;
+    t->data = data;
+    t->options = *options;
+    rc = new_plan(t, err);
+    if (!rc)
+        rc = new_feeds(t, err);
+    if (!rc)
+        rc = cln_loss_new(dev, options->batch, data->classes, t->test->n, t->plan->nodes[0].tune.local, &t->loss, err);
+    if (!rc)
+        rc = cln_state_get(t, &t->start, err);
+    if (rc) {
+        cln_trainer_free(t);
+        return rc;
+    }
+    *out = t;
+    return CLN_OK;
+}
+
+static void release_fences(cln_trainer *t)
+{
+    for (int i = 0; i < 2; i++)
+        if (t->fence[i]) {
+            clReleaseEvent(t->fence[i]);
+            t->fence[i] = NULL;
+        }
+}
+
+void cln_trainer_free(cln_trainer *t)
+{
+    if (!t)
+        return;
+    cln_device_finish(t->dev, NULL);
+    release_fences(t);
+    cln_state_clear(&t->start);
+    cln_feed_free(t->train);
+    cln_feed_free(t->test);
+    cln_loss_free(t->loss);
+    cln_optim_free(t->optim);
+    cln_plan_free(t->plan);
+    cln_net_free(t->net);
+    free(t);
+}
+
+int cln_trainer_epochs_done(const cln_trainer *t) { return t->epoch; }
+size_t cln_trainer_param_count(const cln_trainer *t) { return cln_net_param_count(t->net); }
+
+/* ---- state --------------------------------------------------------------------------------------- */
+
+void cln_state_clear(cln_state *s)
+{
+    free(s->weights);
+    free(s->m);
+    free(s->v);
+    free(s->states);
+    memset(s, 0, sizeof *s);
+}
+
+static int read_floats(cln_trainer *t, cln_tensor from, size_t count, float **out, cln_error *err)
+{
+    if (!*out && !(*out = calloc(count ? count : 1, sizeof **out)))
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while saving the training state");
+    return count ? cln_tensor_read(t->dev, from, 0, *out, count * sizeof **out, err) : CLN_OK;
+}
+
+int cln_state_get(cln_trainer *t, cln_state *s, cln_error *err)
+{
+    int bad = -1;
+    s->n_weights = t->plan->n_weights;
+    s->n_states = t->plan->n_states;
+    s->epoch = t->epoch;
+    s->step = t->step;
+    s->seconds = t->seconds;
+    int rc = read_floats(t, t->plan->weights, s->n_weights, &s->weights, err);
+    if (!rc)
+        rc = read_floats(t, t->optim->m, s->n_weights, &s->m, err);
+    if (!rc && t->optim->v.mem)
+        rc = read_floats(t, t->optim->v, s->n_weights, &s->v, err);
+    if (!rc)
+        rc = read_floats(t, t->plan->states, s->n_states, &s->states, err);
+    if (!rc)
+        rc = cln_loss_read(t->loss, &s->totals, &bad, err);
+    return rc;
+}
+
+int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err)
+{
+    const size_t bytes = s->n_weights * sizeof(float);
+    int rc = bytes ? cln_tensor_write(t->dev, t->plan->weights, 0, s->weights, bytes, err) : CLN_OK;
+    if (!rc && bytes)
+        rc = cln_tensor_write(t->dev, t->optim->m, 0, s->m, bytes, err);
+    if (!rc && bytes && t->optim->v.mem)
+        rc = cln_tensor_write(t->dev, t->optim->v, 0, s->v, bytes, err);
+    if (!rc && s->n_states)
+        rc = cln_tensor_write(t->dev, t->plan->states, 0, s->states, s->n_states * sizeof(float), err);
+    if (!rc)
+        rc = cln_loss_reset(t->loss, &s->totals, err);
+    if (!rc) {
+        t->epoch = s->epoch;
+        t->step = s->step;
+        t->seconds = s->seconds;
+    }
+    return rc;
+}
+
+/* ---- a step, an epoch ---------------------------------------------------------------------------- */
+
+int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
+{
+    const cln_train_options *o = &t->options;
+    const int base = step * o->batch, left = t->train->n - base, n = left < o->batch ? left : o->batch;
+    const int done = epoch * t->steps + step, total = o->epochs * t->steps;
+    const cln_augment augment = {o->flip, o->shift, o->seed, (uint32_t)epoch};
+    const cln_pass pass = {n, true, o->seed, (uint32_t)done};
+    const cln_optim_rates rates = {cln_train_lr(o, done, total), o->momentum, o->weight_decay, o->beta2, 1e-8,
+                                   o->nesterov, (uint32_t)done + 1};
+    int rc = cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err);
+    if (!rc)
+        rc = cln_plan_forward(t->plan, &pass, err);
+    if (!rc)
+        rc = cln_loss_run(t->loss, t->plan->logits, t->plan->dlogits, n, o->label_smoothing, 0, step, err);
+    if (!rc)
+        rc = cln_plan_backward(t->plan, &pass, err);
+    return rc ? rc : cln_optim_step(t->optim, t->plan, &rates, err);
+}
+
+/* At most two steps in flight: waits for the last step but one, then marks the end of this one. */
+static int fence(cln_trainer *t, int step, cln_error *err)
+{
+    cl_event *event = &t->fence[step & 1];
+    cl_int status = CL_SUCCESS;
+    if (*event) {
+        status = clWaitForEvents(1, event);
+        clReleaseEvent(*event);
+        *event = NULL;
+    }
+    if (status != CL_SUCCESS)
+        return CLN_FAIL_CL(err, status, "clWaitForEvents");
+    status = clEnqueueMarkerWithWaitList(t->dev->queue, 0, NULL, event);
+    if (status != CL_SUCCESS)
+        return CLN_FAIL_CL(err, status, "clEnqueueMarkerWithWaitList");
+    status = clFlush(t->dev->queue);
+    return status == CL_SUCCESS ? CLN_OK : CLN_FAIL_CL(err, status, "clFlush");
+}
+
+/* What the caller is told while an epoch runs. The totals are read twice a second, not at each step. */
+typedef struct report {
+    cln_progress_fn fn;
+    void *arg;
+    cln_progress progress;
+    double began, before, shown; /* before: seconds spent on this epoch in an earlier process */
+} report;
+
+static int tell(cln_trainer *t, report *r, bool *go_on, int *bad, cln_error *err)
+{
+    const double time = now();
+    *go_on = true;
+    if (!r->fn)
+        return CLN_OK;
+    if (time - r->shown >= 0.5) {
+        cln_totals totals;
+        int rc = cln_loss_read(t->loss, &totals, bad, err);
+        if (rc)
+            return rc;
+        const double spent = now() - r->began + r->before, rate = totals.images / spent;
+        const double images = (double)(t->options.epochs - t->epoch) * t->train->n - totals.images;
+        r->shown = time;
+        r->progress.loss = totals.images > 0 ? totals.loss / totals.images : 0;
+        r->progress.acc = totals.images > 0 ? 100.0 * totals.hits / totals.images : 0;
+        r->progress.images_per_second = rate;
+        r->progress.seconds_left = rate > 0 ? images / rate : 0;
+    }
+    r->progress.step = t->step;
+    *go_on = r->fn(r->arg, &r->progress);
+    return CLN_OK;
+}
+
+/* Runs the steps that are left of the epoch; t->step and t->seconds move on. */
+static int run_steps(cln_trainer *t, cln_progress_fn fn, void *arg, bool *stopped, int *bad, cln_error *err)
+{
+    report r = {fn, arg, {.epoch = t->epoch + 1, .epochs = t->options.epochs, .steps = t->steps}, now(), t->seconds, now()};
+    bool go_on = true;
+    int rc = CLN_OK;
+    *bad = -1;
+    while (t->step < t->steps && go_on && *bad < 0 && !rc) {
+        rc = cln_train_enqueue(t, t->epoch, t->step, err);
+        if (!rc)
+            rc = fence(t, t->step, err);
+        if (!rc) {
+            t->step++;
+            rc = tell(t, &r, &go_on, bad, err);
+        }
+    }
+    release_fences(t);
+    if (!rc)
+        rc = cln_device_finish(t->dev, err);
+    t->seconds = r.before + now() - r.began;
+    *stopped = t->step < t->steps;
+    return rc;
+}
+
+int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics *out, bool *stopped, cln_error *err)
+{
+    cln_totals totals;
+    cln_evaluation eval = {0};
+    bool early = false;
+    int bad = -1;
+    if (t->epoch >= t->options.epochs)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "all %d epochs are done", t->options.epochs);
+    int rc = cln_feed_shuffle(t->train, t->options.seed, (uint32_t)t->epoch, err);
+    if (!rc && t->step == 0)
+        rc = cln_loss_reset(t->loss, NULL, err);
+    if (!rc)
+        rc = cln_state_get(t, &t->start, err);
+    if (!rc)
+        rc = run_steps(t, fn, arg, &early, &bad, err);
+    if (!rc)
+        rc = cln_loss_read(t->loss, &totals, &bad, err);
+    if (!rc && bad >= 0)
+        rc = cln_train_diagnose(t, bad, err);
+    if (stopped)
+        *stopped = early;
+    if (rc || early)
+        return rc;
+    const double began = now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
+    rc = cln_trainer_evaluate(t, &eval, err);
+    if (!rc) {
+        *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
+                             eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began};
+        t->epoch++;
+        t->step = 0;
+        t->seconds = 0;
+    }
+    cln_evaluation_clear(&eval);
+    return rc;
+}
+
+/* ---- evaluation ---------------------------------------------------------------------------------- */
+
+void cln_evaluation_clear(cln_evaluation *e)
+{
+    free(e->predicted);
+    free(e->confidence);
+    memset(e, 0, sizeof *e);
+}
+
+int cln_trainer_evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
+{
+    const int n = t->test->n, batch = t->options.batch;
+    cln_totals totals, keep;
+    int bad = -1, keep_bad = -1;
+    cln_evaluation e = {.n = n, .predicted = malloc((size_t)n * 4), .confidence = malloc((size_t)n * 4)};
+    int rc = e.predicted && e.confidence ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
+    if (!rc) /* an evaluation in the middle of an epoch leaves that epoch's totals as they are */
+        rc = cln_loss_read(t->loss, &keep, &keep_bad, err);
+    if (!rc)
+        rc = cln_loss_reset(t->loss, NULL, err);
+    for (int base = 0, step = 0; base < n && !rc; base += batch, step++) {
+        const int count = n - base < batch ? n - base : batch;
+        const cln_pass pass = {count, false, 0, 0};
+        rc = cln_feed_batch(t->test, base, count, NULL, t->plan->input, t->loss->labels, err);
+        if (!rc)
+            rc = cln_plan_forward(t->plan, &pass, err);
+        if (!rc)
+            rc = cln_loss_run(t->loss, t->plan->logits, (cln_tensor){0}, count, 0.0, base, step, err);
+        if (!rc)
+            rc = fence(t, step, err);
+    }
+    release_fences(t);
+    if (!rc)
+        rc = cln_loss_read(t->loss, &totals, &bad, err);
+    if (!rc)
+        rc = cln_tensor_read(t->dev, t->loss->predicted, 0, e.predicted, (size_t)n * 4, err);
+    if (!rc)
+        rc = cln_tensor_read(t->dev, t->loss->confidence, 0, e.confidence, (size_t)n * 4, err);
+    if (!rc)
+        rc = cln_loss_reset(t->loss, &keep, err);
+    if (rc) {
+        cln_evaluation_clear(&e);
+        return rc;
+    }
+    e.loss = totals.loss / totals.images;
+    e.acc = 100.0 * totals.hits / totals.images;
+    *out = e;
+    return CLN_OK;
+}

@@ -1,0 +1,48 @@
+/* The inside of a trainer (the public side is in clnorm.h). */
+#ifndef CLN_TRAIN_H
+#define CLN_TRAIN_H
+
+#include "feed.h"
+#include "loss.h"
+#include "optim.h"
+#include "plan.h"
+
+/* Everything that training changes, on the host: what a checkpoint holds. */
+typedef struct cln_state {
+    float *weights, *m, *v, *states; /* as in the plan's buffers; v NULL unless AdamW */
+    size_t n_weights, n_states;
+    int epoch, step;                 /* epochs done, steps done of the next one */
+    cln_totals totals;
+    double seconds;                  /* spent on those steps */
+} cln_state;
+
+struct cln_trainer {
+    cln_device *dev;
+    const cln_dataset *data;
+    cln_train_options options;
+    cln_net *net;
+    cln_plan *plan;
+    cln_optim *optim;
+    cln_loss *loss;
+    cln_feed *train, *test;
+    int epoch, step, steps;  /* epochs done; steps done of the next one; steps in an epoch */
+    double seconds;          /* spent on the steps done of the next epoch */
+    cl_event fence[2];       /* ends of the last two steps */
+    cln_state start;         /* of the epoch under way: what a replay begins with */
+};
+
+/* Peak learning rate scaled for a step counted over the whole run. */
+double cln_train_lr(const cln_train_options *o, int step, int total_steps);
+
+/* Enqueues step `step` of epoch `epoch` (0-based) whole; the caller fences. */
+int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err);
+
+int cln_state_get(cln_trainer *t, cln_state *out, cln_error *err); /* blocking; reuses out's arrays */
+int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err);
+void cln_state_clear(cln_state *s);
+
+/* Replays the epoch up to `bad_step` and fills *err with CLN_ERR_DIVERGED: epoch, step, the layer that first
+ * gave a value that is not finite. Always returns a negative code. */
+int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err);
+
+#endif

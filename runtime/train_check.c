@@ -1,0 +1,79 @@
+/* Finding the layer behind a loss that is not finite: training is deterministic, so the epoch can be run
+ * again up to the step, and that step layer by layer. */
+#include "train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Whether all `count` floats are finite; a negative code on failure. */
+static int all_finite(cln_trainer *t, cln_tensor x, size_t count, bool *all, cln_error *err)
+{
+    float *values = malloc(count * sizeof *values + 1);
+    if (!values)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while looking for the first value that is not finite");
+    int rc = cln_tensor_read(t->dev, x, 0, values, count * sizeof *values, err);
+    *all = true;
+    for (size_t i = 0; !rc && i < count && *all; i++)
+        *all = isfinite(values[i]);
+    free(values);
+    return rc;
+}
+
+/* The output shape of the stage that node i computes: its own, or that of the last layer it absorbed. */
+static size_t output_count(const cln_trainer *t, int i, int n)
+{
+    while (i + 1 < t->net->n_layers && t->plan->nodes[i + 1].skip)
+        i++;
+    cln_shape s = t->net->layers[i].out;
+    s.n = n;
+    return cln_shape_count(s);
+}
+
+/* Forward pass of the step, layer by layer: the first layer with a bad parameter or output, -1: none. */
+static int first_bad_layer(cln_trainer *t, int step, bool *in_weights, cln_error *err)
+{
+    const int base = step * t->options.batch, left = t->train->n - base;
+    const int n = left < t->options.batch ? left : t->options.batch;
+    const cln_augment augment = {t->options.flip, t->options.shift, t->options.seed, (uint32_t)t->epoch};
+    const cln_pass pass = {n, true, t->options.seed, (uint32_t)(t->epoch * t->steps + step)};
+    *in_weights = false;
+    if (cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err))
+        return -1;
+    for (int i = 0; i < t->net->n_layers; i++) {
+        cln_node *node = &t->plan->nodes[i];
+        bool good = true;
+        if (node->skip)
+            continue;
+        for (int k = 0; k < CLN_MAX_PARAMS && good; k++)
+            if (node->param[k].mem && all_finite(t, node->param[k], node->param[k].bytes / sizeof(float), &good, err))
+                return -1;
+        if (!good) {
+            *in_weights = true;
+            return i;
+        }
+        if (node->layer->op->forward(node, &pass, err) || all_finite(t, node->y, output_count(t, i, n), &good, err))
+            return -1;
+        if (!good)
+            return i;
+    }
+    return -1;
+}
+
+int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err)
+{
+    bool in_weights = false;
+    int rc = cln_state_set(t, &t->start, err);
+    for (int step = t->step; step < bad_step && !rc; step++)
+        rc = cln_train_enqueue(t, t->epoch, step, err);
+    const int layer = rc ? -1 : first_bad_layer(t, bad_step, &in_weights, err);
+    const int epoch = t->epoch + 1;
+    cln_state_set(t, &t->start, NULL); /* what is saved from here on is the last good state */
+    if (layer < 0)
+        return CLN_FAIL(err, CLN_ERR_DIVERGED,
+                        "the loss is not finite at epoch %d, step %d; try a smaller --lr (now %g)", epoch, bad_step + 1,
+                        t->options.lr);
+    return CLN_FAIL(err, CLN_ERR_DIVERGED,
+                    "the loss is not finite at epoch %d, step %d: first in the %s of layer %d (%s); try a smaller --lr "
+                    "(now %g)", epoch, bad_step + 1, in_weights ? "weights" : "output", layer,
+                    t->net->layers[layer].op->word, t->options.lr);
+}
