@@ -245,3 +245,30 @@ void cln_device_set_notice(cln_device *dev, void (*notice)(void *arg, const char
     dev->notice = notice;
     dev->notice_arg = arg;
 }
+
+int cln_pace_step(cln_device *dev, cln_pace *pace, cln_error *err)
+{
+    cl_event *event = &pace->end[pace->next++ & 1];
+    cl_int status = CL_SUCCESS;
+    if (*event) {
+        status = clWaitForEvents(1, event);
+        clReleaseEvent(*event);
+        *event = NULL;
+    }
+    if (status != CL_SUCCESS)
+        return CLN_FAIL_CL(err, status, "clWaitForEvents");
+    status = clEnqueueMarkerWithWaitList(dev->queue, 0, NULL, event);
+    if (status != CL_SUCCESS)
+        return CLN_FAIL_CL(err, status, "clEnqueueMarkerWithWaitList");
+    status = clFlush(dev->queue);
+    return status == CL_SUCCESS ? CLN_OK : CLN_FAIL_CL(err, status, "clFlush");
+}
+
+void cln_pace_clear(cln_pace *pace)
+{
+    for (int i = 0; i < 2; i++) {
+        if (pace->end[i])
+            clReleaseEvent(pace->end[i]);
+        pace->end[i] = NULL;
+    }
+}

@@ -61,6 +61,15 @@ void cln_device_close(cln_device *dev);
  * (Clover and Rusticl list devices that cannot build). */
 int cln_device_probe(cln_device *dev, cln_error *err);
 
+/* Keeps at most two steps in flight: waits for the end of the step before the last, then marks and flushes the
+ * end of this one. Begins as {0}; cleared with cln_pace_clear. */
+typedef struct cln_pace {
+    cl_event end[2];
+    unsigned next;
+} cln_pace;
+int cln_pace_step(cln_device *dev, cln_pace *pace, cln_error *err);
+void cln_pace_clear(cln_pace *pace);
+
 /* Blocks until everything enqueued has run. Never called inside a training step. */
 int cln_device_finish(cln_device *dev, cln_error *err);
 

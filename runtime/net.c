@@ -1,5 +1,5 @@
-/* From the text of a .net file to layers with shapes. Nothing here knows a kind of layer by name: words,
- * attributes, ranges and the norms' names all come out of the table of ops. */
+/* From the text of a .net file to layers with shapes. Nothing here knows a kind of layer by name:
+ * words, attributes, ranges and the norms' names all come out of the table of ops. */
 #include "net.h"
 
 #include <errno.h>
@@ -42,9 +42,12 @@ static int fail_at(const parser *p, const char *word, const char *fmt, ...)
     va_start(args, fmt);
     (void)vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    if (!word)
-        return CLN_FAIL(p->err, CLN_ERR_MODEL, "%.200s:%d: %s", p->file, p->line, text);
-    return CLN_FAIL(p->err, CLN_ERR_MODEL, "%.200s:%d: '%.48s': %s", p->file, p->line, word, text);
+    if (word)
+        (void)CLN_FAIL(p->err, CLN_ERR_MODEL, "%.200s:%d: '%.48s': %s", p->file, p->line, word,
+                       text);
+    else
+        (void)CLN_FAIL(p->err, CLN_ERR_MODEL, "%.200s:%d: %s", p->file, p->line, text);
+    return CLN_ERR_MODEL;
 }
 
 /* A list for messages: "bn, ln, gn"; what does not fit becomes "...". Starts as "" */
@@ -128,12 +131,12 @@ static int split(const parser *p, const char *line, size_t length, words *w)
     return CLN_OK;
 }
 
-/* A decimal number ("3", "-0.5", "1e-5") by rules that no locale changes: up to 15 significant digits and
- * a power of ten within 22 make the one division or multiplication exactly rounded. */
+/* A decimal number ("3", "-0.5", "1e-5") by rules that no locale changes: up to 15 significant
+ * digits and a power of ten within 22 make the one division or multiplication exactly rounded. */
 static bool read_number(const char *s, double *out)
 {
     double mantissa = 0, sign = 1, power = 1;
-    int digits = 0, significant = 0, scale = 0, exponent = 0;
+    int digits = 0, significant = 0, scale = 0;
     if (*s == '-' || *s == '+')
         sign = *s++ == '-' ? -1 : 1;
     for (bool point = false; is_digit(*s) || (*s == '.' && !point); s++) {
@@ -147,6 +150,7 @@ static bool read_number(const char *s, double *out)
         scale -= point;
     }
     if (digits && (*s == 'e' || *s == 'E')) {
+        int exponent = 0;
         bool negative = *++s == '-';
         s += *s == '-' || *s == '+';
         if (!is_digit(*s))
@@ -328,10 +332,19 @@ static int expand_norm(const parser *p, words *w, int first, words *norm)
     return CLN_OK;
 }
 
+static int unknown_layer(const parser *p, const char *word)
+{
+    if (word[0] == '$')
+        (void)fail_at(p, word, "unknown variable, in place of a layer only $norm can stand");
+    else
+        (void)fail_at(p, word, "no such layer; known are %s", layer_words(false).text);
+    return CLN_ERR_MODEL;
+}
+
 static int parse_line(const parser *p, const char *line, size_t length)
 {
     cln_net *net = p->net;
-    words w, norm;
+    words w = {.count = 0}, norm;
     int rc = split(p, line, length, &w);
     if (rc || w.count == 0)
         return rc;
@@ -347,11 +360,8 @@ static int parse_line(const parser *p, const char *line, size_t length)
     if (rc)
         return rc;
     layer->op = cln_op_find(w.word[first]);
-    if (!layer->op && w.word[first][0] == '$')
-        return fail_at(p, w.word[first],
-                       "unknown variable, in place of a layer only $norm can stand");
     if (!layer->op)
-        return fail_at(p, w.word[first], "no such layer; known are %s", layer_words(false).text);
+        return unknown_layer(p, w.word[first]);
 
     int end = w.count;
     layer->n_inputs = layer->op->inputs;
@@ -368,8 +378,8 @@ static int parse_line(const parser *p, const char *line, size_t length)
 
 /* ---- the whole text --------------------------------------------------------------------- */
 
-/* Fills net->norm with "gn groups=4": the number of groups is written out where the norm has groups, so
- * that what is stored with a run does not depend on the default. */
+/* Fills net->norm with "gn groups=4": the number of groups is written out where the norm has
+ * groups, so that what is stored with a run does not depend on the default. */
 static int set_norm(cln_net *net, const char *norm, int groups, cln_error *err)
 {
     const cln_op *op = norm ? cln_op_find(norm) : NULL;
@@ -390,22 +400,26 @@ static int set_norm(cln_net *net, const char *norm, int groups, cln_error *err)
     return CLN_OK;
 }
 
+/* The name's length without ".net"; 0 where it does not end so. */
+static size_t stem_length(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 4 && strcmp(name + length - 4, ".net") == 0 ? length - 4 : 0;
+}
+
+static bool is_path(const char *name)
+{
+    return strchr(name, '/') || stem_length(name);
+}
+
 /* "models/s8.net" and "s8" are both "s8". */
 static void set_name(cln_net *net, const char *name)
 {
     const char *slash = strrchr(name, '/');
     if (slash)
         name = slash + 1;
-    size_t length = strlen(name);
-    if (length > 4 && strcmp(name + length - 4, ".net") == 0)
-        length -= 4;
+    size_t length = stem_length(name) ? stem_length(name) : strlen(name);
     (void)snprintf(net->name, sizeof net->name, "%.*s", length > 63 ? 63 : (int)length, name);
-}
-
-static bool is_path(const char *name)
-{
-    size_t length = strlen(name);
-    return strchr(name, '/') || (length > 4 && strcmp(name + length - 4, ".net") == 0);
 }
 
 static int check_arguments(int classes, cln_shape in, cln_error *err)
@@ -432,6 +446,18 @@ static size_t count_lines(const char *text)
     return count < MAX_LAYERS ? count : MAX_LAYERS;
 }
 
+static int check_logits(parser *p, const cln_layer *last)
+{
+    const cln_shape s = last->out;
+    const int classes = p->net->classes;
+    p->line = last->line;
+    if (s.h == 1 && s.w == 1 && s.c == classes)
+        return CLN_OK;
+    return fail_at(p, last->op->word,
+                   "the last layer yields %dx%dx%d, not the logits of the %d classes, 1x1x%d", s.h,
+                   s.w, s.c, classes, classes);
+}
+
 static int parse_lines(parser *p, const char *text)
 {
     for (const char *line = text; *line;) {
@@ -446,16 +472,7 @@ static int parse_lines(parser *p, const char *text)
     cln_net *net = p->net;
     if (net->n_layers == 0)
         return fail_at(p, NULL, "the file ends without a layer");
-    const cln_layer *last = &net->layers[net->n_layers - 1];
-    if (last->out.h != 1 || last->out.w != 1 || last->out.c != net->classes) {
-        p->line = last->line;
-        return fail_at(
-            p, last->op->word,
-            "the last layer yields %dx%dx%d, but must yield the logits of the %d classes,"
-            " 1x1x%d",
-            last->out.h, last->out.w, last->out.c, net->classes, net->classes);
-    }
-    return CLN_OK;
+    return check_logits(p, &net->layers[net->n_layers - 1]);
 }
 
 int cln_net_parse(const char *name, const char *text, const char *norm, int groups, int classes,
@@ -508,18 +525,11 @@ void cln_net_free(cln_net *net)
 
 /* ---- files and built-in models ---------------------------------------------------------- */
 
-/* The name's length without ".net", or 0 where the embedded file is no model. */
-static size_t model_name_length(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 4 && strcmp(name + length - 4, ".net") == 0 ? length - 4 : 0;
-}
-
 const char **cln_net_builtin(void)
 {
     size_t count = 0, chars = 0;
     for (const cln_embedded_file *f = cln_embedded; f->name; f++) {
-        size_t length = model_name_length(f->name);
+        size_t length = stem_length(f->name);
         count += length > 0;
         chars += length ? length + 1 : 0;
     }
@@ -530,7 +540,7 @@ const char **cln_net_builtin(void)
     char *to = (char *)(names + count + 1);
     size_t i = 0;
     for (const cln_embedded_file *f = cln_embedded; f->name; f++) {
-        size_t length = model_name_length(f->name);
+        size_t length = stem_length(f->name);
         if (!length)
             continue;
         memcpy(to, f->name, length);
@@ -584,8 +594,8 @@ int cln_net_load(const char *model, const char *norm, int groups, int classes, c
                  cln_net **out, cln_error *err)
 {
     *out = NULL;
-    char file[80];
     if (!is_path(model)) {
+        char file[80];
         (void)snprintf(file, sizeof file, "%.70s.net", model);
         const cln_embedded_file *found = cln_embedded_find(file);
         if (!model[0] || strlen(model) > 70 || !found)

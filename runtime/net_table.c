@@ -66,8 +66,8 @@ static cln_absorb absorb_kind(const cln_layer *layer)
     return layer->n_inputs == 1 && layer->op->absorb ? layer->op->absorb(layer) : CLN_ABSORB_NO;
 }
 
-/* Whether the stage before it swallows the layer, as the plan does unless told not to fuse: a host, then
- * perhaps an activation, then perhaps a pool, each the only reader of the one before. */
+/* Whether the stage before it swallows the layer, as the plan does unless told not to fuse: a host,
+ * then perhaps an activation, then perhaps a pool, each the only reader of the one before. */
 static bool is_absorbed(const cln_net *net, int layer)
 {
     const cln_layer *l = &net->layers[layer];

@@ -56,6 +56,7 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     o->label_smoothing = 0.1;
     o->flip = CLN_FLIP_ALTERNATING;
     o->shift = 2;
+    o->seed = 1;
     o->conv = -1;
     o->fuse = true;
     /* Batch norm takes large steps of SGD; the norms without batch statistics do better with AdamW. */

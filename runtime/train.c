@@ -113,21 +113,11 @@ int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_op
     return CLN_OK;
 }
 
-static void release_fences(cln_trainer *t)
-{
-    for (int i = 0; i < 2; i++)
-        if (t->fence[i]) {
-            clReleaseEvent(t->fence[i]);
-            t->fence[i] = NULL;
-        }
-}
-
 void cln_trainer_free(cln_trainer *t)
 {
     if (!t)
         return;
     cln_device_finish(t->dev, NULL);
-    release_fences(t);
     cln_state_clear(&t->start);
     cln_feed_free(t->train);
     cln_feed_free(t->test);
@@ -220,25 +210,6 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
     return rc ? rc : cln_optim_step(t->optim, t->plan, &rates, err);
 }
 
-/* At most two steps in flight: waits for the last step but one, then marks the end of this one. */
-static int fence(cln_trainer *t, int step, cln_error *err)
-{
-    cl_event *event = &t->fence[step & 1];
-    cl_int status = CL_SUCCESS;
-    if (*event) {
-        status = clWaitForEvents(1, event);
-        clReleaseEvent(*event);
-        *event = NULL;
-    }
-    if (status != CL_SUCCESS)
-        return CLN_FAIL_CL(err, status, "clWaitForEvents");
-    status = clEnqueueMarkerWithWaitList(t->dev->queue, 0, NULL, event);
-    if (status != CL_SUCCESS)
-        return CLN_FAIL_CL(err, status, "clEnqueueMarkerWithWaitList");
-    status = clFlush(t->dev->queue);
-    return status == CL_SUCCESS ? CLN_OK : CLN_FAIL_CL(err, status, "clFlush");
-}
-
 /* What the caller is told while an epoch runs. The totals are read twice a second, not at each step. */
 typedef struct report {
     cln_progress_fn fn;
@@ -275,19 +246,20 @@ static int tell(cln_trainer *t, report *r, bool *go_on, int *bad, cln_error *err
 static int run_steps(cln_trainer *t, cln_progress_fn fn, void *arg, bool *stopped, int *bad, cln_error *err)
 {
     report r = {fn, arg, {.epoch = t->epoch + 1, .epochs = t->options.epochs, .steps = t->steps}, now(), t->seconds, now()};
+    cln_pace pace = {0};
     bool go_on = true;
     int rc = CLN_OK;
     *bad = -1;
     while (t->step < t->steps && go_on && *bad < 0 && !rc) {
         rc = cln_train_enqueue(t, t->epoch, t->step, err);
         if (!rc)
-            rc = fence(t, t->step, err);
+            rc = cln_pace_step(t->dev, &pace, err);
         if (!rc) {
             t->step++;
             rc = tell(t, &r, &go_on, bad, err);
         }
     }
-    release_fences(t);
+    cln_pace_clear(&pace);
     if (!rc)
         rc = cln_device_finish(t->dev, err);
     t->seconds = r.before + now() - r.began;
@@ -319,7 +291,7 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
     if (rc || early)
         return rc;
     const double began = now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
-    rc = cln_trainer_evaluate(t, &eval, err);
+    rc = cln_evaluate(t->plan, t->test, t->loss, &eval, err);
     if (!rc) {
         *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
                              eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began};
@@ -329,54 +301,4 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
     }
     cln_evaluation_clear(&eval);
     return rc;
-}
-
-/* ---- evaluation ---------------------------------------------------------------------------------- */
-
-void cln_evaluation_clear(cln_evaluation *e)
-{
-    free(e->predicted);
-    free(e->confidence);
-    memset(e, 0, sizeof *e);
-}
-
-int cln_trainer_evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
-{
-    const int n = t->test->n, batch = t->options.batch;
-    cln_totals totals, keep;
-    int bad = -1, keep_bad = -1;
-    cln_evaluation e = {.n = n, .predicted = malloc((size_t)n * 4), .confidence = malloc((size_t)n * 4)};
-    int rc = e.predicted && e.confidence ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    if (!rc) /* an evaluation in the middle of an epoch leaves that epoch's totals as they are */
-        rc = cln_loss_read(t->loss, &keep, &keep_bad, err);
-    if (!rc)
-        rc = cln_loss_reset(t->loss, NULL, err);
-    for (int base = 0, step = 0; base < n && !rc; base += batch, step++) {
-        const int count = n - base < batch ? n - base : batch;
-        const cln_pass pass = {count, false, 0, 0};
-        rc = cln_feed_batch(t->test, base, count, NULL, t->plan->input, t->loss->labels, err);
-        if (!rc)
-            rc = cln_plan_forward(t->plan, &pass, err);
-        if (!rc)
-            rc = cln_loss_run(t->loss, t->plan->logits, (cln_tensor){0}, count, 0.0, base, step, err);
-        if (!rc)
-            rc = fence(t, step, err);
-    }
-    release_fences(t);
-    if (!rc)
-        rc = cln_loss_read(t->loss, &totals, &bad, err);
-    if (!rc)
-        rc = cln_tensor_read(t->dev, t->loss->predicted, 0, e.predicted, (size_t)n * 4, err);
-    if (!rc)
-        rc = cln_tensor_read(t->dev, t->loss->confidence, 0, e.confidence, (size_t)n * 4, err);
-    if (!rc)
-        rc = cln_loss_reset(t->loss, &keep, err);
-    if (rc) {
-        cln_evaluation_clear(&e);
-        return rc;
-    }
-    e.loss = totals.loss / totals.images;
-    e.acc = 100.0 * totals.hits / totals.images;
-    *out = e;
-    return CLN_OK;
 }

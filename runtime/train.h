@@ -27,7 +27,6 @@ struct cln_trainer {
     cln_feed *train, *test;
     int epoch, step, steps;  /* epochs done; steps done of the next one; steps in an epoch */
     double seconds;          /* spent on the steps done of the next epoch */
-    cl_event fence[2];       /* ends of the last two steps */
     cln_state start;         /* of the epoch under way: what a replay begins with */
 };
 
@@ -40,6 +39,10 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err);
 int cln_state_get(cln_trainer *t, cln_state *out, cln_error *err); /* blocking; reuses out's arrays */
 int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err);
 void cln_state_clear(cln_state *s);
+
+/* Runs the forward pass over a whole feed in batches of the plan's size; predictions have the feed's order.
+ * The loss's totals are left as they were. */
+int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation *out, cln_error *err);
 
 /* Replays the epoch up to `bad_step` and fills *err with CLN_ERR_DIVERGED: epoch, step, the layer that first
  * gave a value that is not finite. Always returns a negative code. */

@@ -21,7 +21,10 @@ void cln_cli_notice(void *arg, const char *text);
 
 /* Sub-commands. argv[0] is "clnorm <name>", which getopt_long puts before its own messages, and
  * optind is 1; the return value is the exit status. Each answers --help on stdout with 0. */
+int cln_cmd_train(int argc, char **argv);
+int cln_cmd_eval(int argc, char **argv);
 int cln_cmd_devices(int argc, char **argv);
 int cln_cmd_model(int argc, char **argv);
+int cln_cmd_fetch(int argc, char **argv);
 
 #endif

@@ -13,8 +13,11 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
+    {"train", "train a network; leaves weights, metrics and pictures in a folder", cln_cmd_train},
+    {"eval", "accuracy of a trained model, class by class", cln_cmd_eval},
     {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},
     {"model", "print the layers of a network and what each one costs", cln_cmd_model},
+    {"fetch", "download CIFAR-10", cln_cmd_fetch},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -75,7 +78,8 @@ static void print_help(void)
            "\n"
            "exit status:\n"
            "   0  success\n"
-           "   2  the command line is wrong\n");
+           "   2  the command line is wrong\n"
+           " 130  interrupted; clnorm train has saved its state\n");
 #define CLN_EXIT_LINE(name, code, text)                                                            \
     if ((code) != CLN_ERR_ARGUMENT)                                                                \
         printf("  %2d  %s\n", cln_cli_status(code), text);

@@ -12,17 +12,17 @@ enum {
     ZERO_FLOATS = 1024,     /* what node->zeros holds */
     ITEM_FLOPS = 400000,    /* a work-item of some microseconds */
     STRIP_BYTES = 16384,    /* of the output: the statistics read it again from the first-level cache */
-    DW_STRIP_BYTES = 20480, /* of x and dy: all tiles of backward-params pass over them */
+    DW_STRIP_BYTES = 16384, /* of x and dy: all tiles of backward-params pass over them */
 };
 
-/* nv vectors of v channels times p (and p - 1) scalars; a line of `length` scalars is `big` tiles of p, then
- * tiles of p - 1. */
+/* nv vectors of v channels times p (and p - 1) scalars, pw (and pw - 1) in backward-params; a line of scalars
+ * is `big` of the longer tiles, then the shorter ones. */
 typedef struct conv_tile {
-    int v, nv, p, big;
+    int v, nv, p, pw, big;
 } conv_tile;
 
 typedef struct conv_vector {
-    cln_conv_shape s;
+    cln_conv_shape s; /* as the kernel sees it: see cut */
     int direction;
     conv_tile tile;
     int rows;  /* of a strip: of the output, or of x under one partial sum */
@@ -43,17 +43,14 @@ static int vector_of(const cln_device_info *info, int channels)
     return 0;
 }
 
-static conv_tile tile_of(const cln_device_info *info, int channels, int length)
+/* The longest tile, up to `longest`, that covers a line with one of its own length and the next shorter. */
+static int cover(int longest, int length, int *big)
 {
-    static const int longest[] = {0, 8, 5, 4}; /* by nv; as many accumulators as AVX2's 16 registers bear */
-    conv_tile t = {.v = vector_of(info, channels)};
-    const int vectors = channels / t.v;
-    t.nv = vectors % 2 == 0 ? 2 : vectors % 3 == 0 ? 3 : 1;
-    for (t.p = longest[t.nv]; t.p > 2; t.p--)
-        if (length >= cln_div_up(length, t.p) * (t.p - 1))
-            break;
-    t.big = length - cln_div_up(length, t.p) * (t.p - 1);
-    return t;
+    int p = longest;
+    while (p > 2 && length < cln_div_up(length, p) * (p - 1))
+        p--;
+    *big = length - cln_div_up(length, p) * (p - 1);
+    return p;
 }
 
 static bool spans(const cln_conv_shape *s)
@@ -61,13 +58,18 @@ static bool spans(const cln_conv_shape *s)
     return s->ci < 4 && s->k > 1 && s->wo * s->stride * s->ci <= ZERO_FLOATS;
 }
 
-static conv_tile tile_in(const cln_device_info *info, const cln_conv_shape *s, int direction)
+/* The vectors of the tile; how the scalars are cut follows in cut_tile. */
+static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
-    if (direction == CLN_CONV_FWD)
-        return tile_of(info, s->co, s->wo);
-    if (direction == CLN_CONV_BWD_DATA)
-        return tile_of(info, s->ci, s->w);
-    return tile_of(info, s->co, spans(s) ? s->k * s->ci : s->ci);
+    /* by nv: as many accumulators as the 16 registers of AVX2 bear */
+    static const int longest[] = {0, 8, 5, 4}, longest_dw[] = {0, 8, 6, 4};
+    const int channels = direction == CLN_CONV_BWD_DATA ? s->ci : s->co;
+    conv_tile t = {.v = vector_of(info, channels)};
+    const int vectors = channels / t.v;
+    t.nv = vectors % 2 == 0 ? 2 : vectors % 3 == 0 ? 3 : 1;
+    t.p = longest[t.nv];
+    t.pw = longest_dw[t.nv];
+    return t;
 }
 
 static bool vector_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
@@ -79,8 +81,8 @@ static bool vector_supports(const cln_device_info *info, const cln_conv_shape *s
 
 static int chunk_of(const cln_conv_shape *s)
 {
-    const int chunk = s->ho * s->wo > 256 ? 4 : 8;
-    return s->k == 1 || spans(s) ? chunk / 2 : chunk; /* there the items are not split by ky */
+    const int chunk = s->ho * s->wo > 128 ? 4 : 8;
+    return s->k == 1 || spans(s) ? chunk / 2 : chunk; /* their partial sums are small */
 }
 
 static void vector_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
@@ -100,7 +102,7 @@ static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int dir
 {
     const bool fwd = direction == CLN_CONV_FWD;
     const int height = fwd ? s->ho : s->h, width = fwd ? s->wo : s->w;
-    const conv_tile t = tile_in(info, s, direction);
+    const conv_tile t = tile_of(info, s, direction);
     const double flops = 2.0 * width * t.v * t.nv * s->k * s->k * (fwd ? s->ci : s->co);
     const double bytes = (double)width * t.v * t.nv * sizeof(float);
     int rows = 1;
@@ -114,6 +116,44 @@ static int vector_strip_rows(const cln_device_info *info, const cln_conv_shape *
     if (direction == CLN_CONV_BWD_PARAMS || !vector_supports(info, s, direction))
         return 0;
     return rows_of(info, s, direction) * pool;
+}
+
+/* A 1x1 convolution has no edges between rows: the largest number of them, up to `rows`, that may count as one row. */
+static int join_of(const cln_conv_shape *s, int rows)
+{
+    int join = 1;
+    if (s->k > 1 || s->stride > 1 || s->pad > 0)
+        return 1;
+    for (int i = 2; i <= rows && i <= s->h; i++)
+        if (s->h % i == 0)
+            join = i;
+    return join;
+}
+
+/* The sizes, strips and tiles that the kernel is told. */
+static void cut(conv_vector *c, const cln_device_info *info, bool pooled)
+{
+    cln_conv_shape *s = &c->s;
+    conv_tile *t = &c->tile;
+    *t = tile_of(info, s, c->direction);
+    c->span = c->direction == CLN_CONV_BWD_PARAMS && spans(s);
+    c->chunk = chunk_of(s);
+    c->rows = rows_of(info, s, c->direction);
+    if (c->direction == CLN_CONV_BWD_PARAMS)
+        c->rows = cln_div_up(DW_STRIP_BYTES, (s->w * s->ci + s->wo * t->v * t->nv) * (int)sizeof(float));
+    const int join = join_of(s, c->rows);
+    /* A strip has to stay what strip_rows says; the pooled sums want to know the image's rows. */
+    if (c->direction == CLN_CONV_BWD_PARAMS || (c->rows % join == 0 && !pooled)) {
+        *s = (cln_conv_shape){s->h / join, s->w * join, s->ci, s->ho / join, s->wo * join, s->co,
+                              s->k,        s->stride,   s->pad, s->bias};
+        c->rows = cln_div_up(c->rows, join);
+    }
+    if (c->direction != CLN_CONV_BWD_PARAMS)
+        t->p = cover(t->p, c->direction == CLN_CONV_FWD ? s->wo : s->w, &t->big);
+    else if (c->span)
+        t->p = cover(t->p, s->k * s->ci, &t->big);
+    else
+        t->pw = cover(t->pw, s->ci, &t->big);
 }
 
 static void vector_destroy(void *state)
@@ -138,14 +178,9 @@ static int vector_create(cln_node *node, const cln_conv_shape *s, int direction,
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     c->s = *s;
     c->direction = direction;
-    c->tile = tile_in(info, s, direction);
-    c->span = direction == CLN_CONV_BWD_PARAMS && spans(s);
-    c->chunk = chunk_of(s);
-    const int row_bytes = (s->w * s->ci + s->wo * c->tile.v * c->tile.nv) * (int)sizeof(float);
-    c->rows = direction == CLN_CONV_BWD_PARAMS ? cln_div_up(DW_STRIP_BYTES, row_bytes) : rows_of(info, s, direction);
-
+    cut(c, info, node->sums_for && node->sums_for->pool == 2);
     char options[64];
-    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d", c->tile.v, c->tile.nv, c->tile.p);
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d", c->tile.v, c->tile.nv, c->tile.p, c->tile.pw);
     int rc = cln_kernel_new(node->dev, "conv_vector.cl", c->span ? "conv_bwd_params_span" : names[direction][0],
                             options, &c->main, err);
     if (!rc && names[direction][1])
@@ -198,10 +233,10 @@ static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln
     const cln_conv_shape *s = &c->s;
     const int chunks = cln_div_up(n, c->chunk), count = s->k * s->k * s->ci * s->co;
     const int blocks = s->co / (c->tile.v * c->tile.nv), per_item = 16 * c->tile.v;
-    int rc = cln_run(&c->main, cln_range3((size_t)blocks, c->span ? 1 : (size_t)s->k, (size_t)chunks, 1), err,
-                     CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->zeros), CLN_MEM(node->scratch), CLN_INT(n),
-                     CLN_INT(c->chunk), CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h),
-                     CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+    int rc = cln_run(&c->main, cln_range3((size_t)blocks, (size_t)chunks, 1, 1), err, CLN_MEM(node->x[0]),
+                     CLN_MEM(node->dy), CLN_MEM(node->zeros), CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(c->chunk),
+                     CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h), CLN_INT(s->w),
+                     CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
                      CLN_INT(s->stride), CLN_INT(s->pad));
     if (!rc)
         rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),

@@ -1,0 +1,186 @@
+/* clnorm eval: how good a trained model is, class by class. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../checkpoint.h"
+#include "../run.h"
+#include "cli.h"
+#include "dataset.h"
+
+typedef struct evaluation {
+    const char *data_path, *device, *model;
+    bool json;
+    cln_st_file file;
+    cln_model_info info;
+    cln_dataset *data;
+    cln_device *dev;
+    cln_net *net;
+    cln_plan *plan;
+    cln_feed *feed;
+    cln_loss *loss;
+} evaluation;
+
+enum { BATCH = 128 };
+
+static void print_help(void)
+{
+    printf("usage: clnorm eval DIR|FILE [OPTION ...]\n"
+           "\n"
+           "Evaluates a model on the test images: the run in DIR, or a model.safetensors that clnorm wrote.\n"
+           "Prints accuracy, accuracy of each class, and the confusion matrix (rows: true class).\n"
+           "\n"
+           "options:\n"
+           "  --data PATH  as for clnorm train\n"
+           "  --device D   as for clnorm train\n"
+           "  --json       print JSON\n"
+           "  --help       print this\n");
+}
+
+static int parse(int argc, char **argv, evaluation *e)
+{
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'}, {"device", required_argument, NULL, 'D'},
+                                            {"json", no_argument, NULL, 'j'},       {"help", no_argument, NULL, 'h'}, {0}};
+    int c;
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (c) {
+        case 'd': e->data_path = optarg; break;
+        case 'D': e->device = optarg; break;
+        case 'j': e->json = true; break;
+        case 'h': print_help(); return CLN_EXIT_OK;
+        default: return CLN_EXIT_USAGE;
+        }
+    }
+    if (optind + 1 != argc)
+        return cln_cli_usage("eval", optind == argc ? "which run or model?" : "one run or model at a time");
+    e->model = argv[optind];
+    return -1;
+}
+
+static int read_model(evaluation *e, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    struct stat st;
+    const bool folder = stat(e->model, &st) == 0 && S_ISDIR(st.st_mode);
+    int rc = folder ? cln_path_join(path, sizeof path, e->model, CLN_RUN_MODEL, err)
+                    : cln_path_join(path, sizeof path, "", e->model, err);
+    if (!rc && folder && !cln_file_exists(path))
+        return CLN_FAIL(err, CLN_ERR_IO, "%s has no %s: no finished run of clnorm train is there", e->model, CLN_RUN_MODEL);
+    if (!rc)
+        rc = cln_st_read(&e->file, path, err);
+    return rc ? rc : cln_model_info_read(&e->file, &e->info, err);
+}
+
+static int set_up(evaluation *e, cln_error *err)
+{
+    const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = true, .inference = true};
+    int rc = read_model(e, err);
+    if (!rc)
+        rc = cln_dataset_open(e->data_path, &e->data, err);
+    if (rc)
+        return rc;
+    const cln_dataset *d = e->data;
+    const cln_shape in = e->info.input, input = {BATCH, in.h, in.w, in.c};
+    if (d->h != in.h || d->w != in.w || d->c != in.c || d->classes != e->info.classes)
+        return CLN_FAIL(err, CLN_ERR_DATA, "%s has images of %dx%dx%d and %d classes, but the model is for %dx%dx%d and %d",
+                        d->source, d->h, d->w, d->c, d->classes, in.h, in.w, in.c, e->info.classes);
+    rc = cln_net_parse(e->info.name, e->info.text, e->info.norm, e->info.groups, d->classes, input, &e->net, err);
+    if (!rc)
+        rc = cln_device_open(e->device, false, &e->dev, err);
+    if (rc)
+        return rc;
+    cln_device_set_notice(e->dev, cln_cli_notice, NULL);
+    rc = cln_plan_new(e->dev, e->net, &options, &e->plan, err);
+    if (!rc)
+        rc = cln_weights_import(e->plan, &e->file, err);
+    if (!rc)
+        rc = cln_feed_new(e->dev, d->test_x, d->test_y, (int)d->n_test, d->c, d->h, d->w, e->info.mean, e->info.std,
+                          &e->feed, err);
+    if (!rc)
+        rc = cln_loss_new(e->dev, BATCH, d->classes, (int)d->n_test, e->plan->nodes[0].tune.local, &e->loss, err);
+    return rc;
+}
+
+/* matrix[true * classes + predicted] */
+static int *confusion(const evaluation *e, const cln_evaluation *r)
+{
+    const int k = e->data->classes;
+    int *matrix = calloc((size_t)k * (size_t)k, sizeof *matrix);
+    for (int i = 0; matrix && i < r->n; i++)
+        matrix[e->data->test_y[i] * k + r->predicted[i]]++;
+    return matrix;
+}
+
+static void print_text(const evaluation *e, const cln_evaluation *r, const int *matrix)
+{
+    const int k = e->data->classes;
+    printf("%s, %s: test accuracy %.2f %%, loss %.4f, %d images\n\n%-12s %7s  ", e->net->name, e->net->norm, r->acc, r->loss,
+           r->n, "true class", "%");
+    for (int j = 0; j < k; j++)
+        printf(" %5.5s", e->data->class_names[j]);
+    printf("   (predicted)\n");
+    for (int i = 0; i < k; i++) {
+        int total = 0;
+        for (int j = 0; j < k; j++)
+            total += matrix[i * k + j];
+        printf("%-12.12s %7.2f  ", e->data->class_names[i], total ? 100.0 * matrix[i * k + i] / total : 0.0);
+        for (int j = 0; j < k; j++)
+            printf(" %5d", matrix[i * k + j]);
+        printf("\n");
+    }
+}
+
+static void print_json(const evaluation *e, const cln_evaluation *r, const int *matrix)
+{
+    const int k = e->data->classes;
+    json_t *classes = json_array(), *rows = json_array();
+    for (int i = 0; i < k; i++) {
+        json_t *row = json_array();
+        int total = 0;
+        for (int j = 0; j < k; j++) {
+            total += matrix[i * k + j];
+            json_array_append_new(row, json_integer(matrix[i * k + j]));
+        }
+        json_array_append_new(rows, row);
+        json_array_append_new(classes, json_pack("{s:s, s:f}", "name", e->data->class_names[i], "accuracy",
+                                                 total ? 100.0 * matrix[i * k + i] / total : 0.0));
+    }
+    json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:f, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
+                            "accuracy", r->acc, "loss", r->loss, "classes", classes, "confusion", rows);
+    json_dumpf(all, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(all);
+}
+
+int cln_cmd_eval(int argc, char **argv)
+{
+    evaluation e = {0};
+    cln_evaluation r = {0};
+    cln_error err = {0};
+    int *matrix = NULL, status = parse(argc, argv, &e);
+    if (status >= 0)
+        return status;
+    int rc = set_up(&e, &err);
+    if (!rc)
+        rc = cln_evaluate(e.plan, e.feed, e.loss, &r, &err);
+    if (!rc && !(matrix = confusion(&e, &r)))
+        rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
+    if (!rc && e.json)
+        print_json(&e, &r, matrix);
+    else if (!rc)
+        print_text(&e, &r, matrix);
+    status = rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
+    free(matrix);
+    cln_evaluation_clear(&r);
+    cln_loss_free(e.loss);
+    cln_feed_free(e.feed);
+    cln_plan_free(e.plan);
+    cln_net_free(e.net);
+    cln_device_close(e.dev);
+    cln_dataset_free(e.data);
+    cln_st_clear(&e.file);
+    return status;
+}

@@ -1,0 +1,378 @@
+#include "run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { MAX_METRICS = 64 << 20 }; /* bytes of a metrics.jsonl that is read */
+
+/* The summary first: a folder that was half cleared must not pass for a finished run. */
+static const char *const run_files[] = {CLN_RUN_SUMMARY, CLN_RUN_CHECKPOINT, CLN_RUN_MODEL, CLN_RUN_CURVES,
+                                        CLN_RUN_MISTAKES, CLN_RUN_METRICS, CLN_RUN_CONFIG};
+enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
+
+int cln_run_path(const cln_run *run, const char *name, char path[CLN_PATH_MAX], cln_error *err)
+{
+    return cln_path_join(path, CLN_PATH_MAX, run->dir, name, err);
+}
+
+static bool has(const cln_run *run, const char *name)
+{
+    char path[CLN_PATH_MAX];
+    return cln_run_path(run, name, path, NULL) == 0 && cln_file_exists(path);
+}
+
+static int remove_file(const cln_run *run, const char *name, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    int rc = cln_run_path(run, name, path, err);
+
+    if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
+        rc = cln_file_error(err, "cannot remove", path, errno);
+    return rc;
+}
+
+/* ---- the lock -------------------------------------------------------------------------------- */
+
+static int busy(const cln_run *run, cln_error *err)
+{
+    char text[32] = "", who[64] = "";
+    char *end = text;
+    ssize_t n = pread(run->lock, text, sizeof text - 1, 0);
+    long pid = n > 0 ? strtol(text, &end, 10) : 0;
+
+    if (end != text && *end == '\n' && pid > 0)
+        snprintf(who, sizeof who, " (pid %ld)", pid);
+    return CLN_FAIL(err, CLN_ERR_BUSY,
+                    "another process%s is training into %s: wait for its end, or choose another --out", who,
+                    run->dir);
+}
+
+/* Locks DIR/.lock and writes our pid into it, for the message that others get. The file stays when the run
+ * ends: removing it would let two processes lock two files of the same name. */
+static int take_lock(cln_run *run, cln_error *err)
+{
+    char path[CLN_PATH_MAX], text[32];
+    int rc = cln_run_path(run, ".lock", path, err);
+
+    if (rc != 0)
+        return rc;
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->lock < 0)
+        return cln_file_error(err, "cannot write", path, errno);
+    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
+        rc = errno == EWOULDBLOCK ? busy(run, err) : cln_file_error(err, "cannot lock", path, errno);
+    } else {
+        int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+        if (ftruncate(run->lock, 0) != 0 || pwrite(run->lock, text, (size_t)n, 0) != n)
+            rc = cln_file_error(err, "cannot write", path, errno);
+    }
+    if (rc != 0) {
+        close(run->lock);
+        return rc;
+    }
+    run->open = true;
+    return 0;
+}
+
+static bool is_leftover(const char *name)
+{
+    for (int i = 0; i < N_RUN_FILES; i++)
+        if (cln_file_is_temporary_of(name, run_files[i]))
+            return true;
+    return false;
+}
+
+/* Temporary files of a killed process. We hold the lock, so no living one is writing them. */
+static void remove_leftovers(const cln_run *run)
+{
+    DIR *dir = opendir(run->dir);
+    const struct dirent *entry;
+
+    if (dir == NULL)
+        return;
+    while ((entry = readdir(dir)) != NULL)
+        if (is_leftover(entry->d_name))
+            (void)remove_file(run, entry->d_name, NULL);
+    closedir(dir);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int check_new(const cln_run *run, cln_error *err)
+{
+    if (has(run, CLN_RUN_SUMMARY))
+        return CLN_FAIL(err, CLN_ERR_EXISTS,
+                        "%s holds a finished run: choose another --out, or --overwrite to replace it", run->dir);
+    if (has(run, CLN_RUN_CHECKPOINT))
+        return CLN_FAIL(err, CLN_ERR_EXISTS,
+                        "%s holds an unfinished run: `clnorm train --resume %s` goes on, --overwrite starts again",
+                        run->dir, run->dir);
+    /* A config alone is what a run leaves that was stopped before its first checkpoint: no loss. */
+    for (int i = 0; i < N_RUN_FILES; i++)
+        if (strcmp(run_files[i], CLN_RUN_CONFIG) != 0 && has(run, run_files[i]))
+            return CLN_FAIL(err, CLN_ERR_EXISTS,
+                            "%s holds %s of an earlier run but no checkpoint to go on from: choose another "
+                            "--out, or --overwrite to replace it",
+                            run->dir, run_files[i]);
+    return 0;
+}
+
+static int check_resume(const cln_run *run, cln_error *err)
+{
+    if (has(run, CLN_RUN_SUMMARY))
+        return CLN_FAIL(err, CLN_ERR_EXISTS, "the run in %s is finished: there is nothing to resume", run->dir);
+    if (!has(run, CLN_RUN_CHECKPOINT) || !has(run, CLN_RUN_CONFIG))
+        return CLN_FAIL(err, CLN_ERR_CHECKPOINT,
+                        "%s has no %s to go on from: start it with `clnorm train --out %s`", run->dir,
+                        has(run, CLN_RUN_CONFIG) ? CLN_RUN_CHECKPOINT : CLN_RUN_CONFIG, run->dir);
+    return 0;
+}
+
+int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *err)
+{
+    int rc = cln_path_join(run->dir, sizeof run->dir, "", dir, err);
+
+    if (rc == 0 && mode == CLN_RUN_RESUME)
+        rc = check_resume(run, err); /* before a lock file is made in a folder that is no run's */
+    if (rc == 0 && mode != CLN_RUN_RESUME)
+        rc = cln_dir_make(dir, err);
+    if (rc == 0)
+        rc = take_lock(run, err);
+    if (rc == 0) /* again under the lock: the run may have just ended */
+        rc = mode == CLN_RUN_NEW ? check_new(run, err) : mode == CLN_RUN_RESUME ? check_resume(run, err) : 0;
+    if (rc != 0)
+        cln_run_close(run);
+    else
+        remove_leftovers(run);
+    return rc;
+}
+
+int cln_run_begin(cln_run *run, const json_t *config, cln_error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; rc == 0 && i < N_RUN_FILES; i++)
+        rc = remove_file(run, run_files[i], err);
+    return rc != 0 ? rc : cln_run_write_json(run, CLN_RUN_CONFIG, config, err);
+}
+
+void cln_run_close(cln_run *run)
+{
+    if (run == NULL || !run->open)
+        return;
+    close(run->lock);
+    run->open = false;
+}
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* 15 digits are what every double keeps, and print 80.31 as a person wrote it. */
+enum { DIGITS = 15 };
+
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static json_t *rounded(double x, double scale) { return number(round(x * scale) / scale); }
+
+json_t *cln_run_text(const char *s)
+{
+    json_t *text = json_string(s);
+    char *copy = text == NULL ? strdup(s) : NULL;
+
+    if (copy == NULL)
+        return text;
+    for (char *p = copy; *p != '\0'; p++)
+        if ((unsigned char)*p > 127)
+            *p = '?';
+    text = json_string(copy);
+    free(copy);
+    return text;
+}
+
+int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    int rc = cln_run_path(run, name, path, err);
+
+    if (rc != 0)
+        return rc;
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS));
+    if (text == NULL)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
+    size_t n = strlen(text);
+    text[n] = '\n'; /* in place of the NUL, which nobody reads any more */
+    rc = cln_file_write_atomic(path, text, n + 1, err);
+    free(text);
+    return rc;
+}
+
+/* ---- metrics --------------------------------------------------------------------------------- */
+
+int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    int rc = cln_run_path(run, CLN_RUN_METRICS, path, err);
+
+    if (rc != 0)
+        return rc;
+    json_t *line = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", m->epoch, "lr", number(m->lr),
+                             "train_loss", number(m->train_loss), "train_acc", number(m->train_acc),
+                             "test_loss", number(m->test_loss), "test_acc", number(m->test_acc),
+                             "images_per_second", rounded(m->images_per_second, 10), "seconds",
+                             rounded(m->seconds, 1000));
+    char *text = json_dumps(line, JSON_REAL_PRECISION(DIGITS));
+    json_decref(line);
+    if (text == NULL)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
+    rc = cln_file_append_line(path, text, err);
+    free(text);
+    return rc;
+}
+
+static bool field(const json_t *line, const char *name, double *out)
+{
+    const json_t *value = json_object_get(line, name);
+
+    *out = json_is_number(value) ? json_number_value(value) : NAN;
+    return json_is_number(value) || json_is_null(value);
+}
+
+static bool parse_metrics(const char *text, size_t n, cln_metrics *m)
+{
+    json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    json_int_t epoch = json_integer_value(json_object_get(line, "epoch"));
+    bool good = epoch >= 1 && epoch <= INT32_MAX && field(line, "lr", &m->lr) &&
+                field(line, "train_loss", &m->train_loss) && field(line, "train_acc", &m->train_acc) &&
+                field(line, "test_loss", &m->test_loss) && field(line, "test_acc", &m->test_acc) &&
+                field(line, "images_per_second", &m->images_per_second) &&
+                field(line, "seconds", &m->seconds);
+
+    m->epoch = (int)epoch;
+    json_decref(line);
+    return good;
+}
+
+/* The next whole line from *at: its length without the newline; false at the end or at one cut short. */
+static bool next_line(const unsigned char *text, size_t n, size_t at, size_t *length)
+{
+    const unsigned char *end = at < n ? memchr(text + at, '\n', n - at) : NULL;
+
+    if (end == NULL)
+        return false;
+    *length = (size_t)(end - text) - at;
+    return true;
+}
+
+static int not_metrics(cln_error *err, const char *path, int line)
+{
+    return CLN_FAIL(err, CLN_ERR_DATA, "%s:%d: not a line of metrics; mend or delete this line", path, line);
+}
+
+int cln_run_cut_metrics(const cln_run *run, int epoch, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    unsigned char *text = NULL;
+    size_t n = 0, length = 0, kept = 0;
+    cln_metrics m;
+    int line = 1;
+    int rc = cln_run_path(run, CLN_RUN_METRICS, path, err);
+
+    if (rc != 0 || !cln_file_exists(path))
+        return rc;
+    rc = cln_file_read_all(path, MAX_METRICS, &text, &n, err);
+    for (size_t at = 0; rc == 0 && next_line(text, n, at, &length); at += length + 1, line++) {
+        if (!parse_metrics((const char *)text + at, length, &m)) {
+            rc = not_metrics(err, path, line);
+        } else if (m.epoch <= epoch) {
+            memmove(text + kept, text + at, length + 1);
+            kept += length + 1;
+        }
+    }
+    if (rc == 0 && kept != n)
+        rc = cln_file_write_atomic(path, text, kept, err);
+    free(text);
+    return rc;
+}
+
+int cln_metrics_read(const char *path, cln_metrics **out, int *count, cln_error *err)
+{
+    unsigned char *text = NULL;
+    size_t n = 0, length = 0, lines = 0;
+    int rc = cln_file_read_all(path, MAX_METRICS, &text, &n, err);
+
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < n; i++)
+        lines += text[i] == '\n';
+    cln_metrics *list = malloc((lines + 1) * sizeof *list);
+    if (list == NULL)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    int read = 0;
+    for (size_t at = 0; rc == 0 && next_line(text, n, at, &length); at += length + 1, read++)
+        if (!parse_metrics((const char *)text + at, length, &list[read]))
+            rc = not_metrics(err, path, read + 1);
+    free(text);
+    if (rc != 0) {
+        free(list);
+        return rc;
+    }
+    *out = list;
+    *count = read;
+    return 0;
+}
+
+/* ---- the summary ----------------------------------------------------------------------------- */
+
+/* The k-th smallest rate, counted from 0; epochs are few, so no sorted copy. */
+static double rate_of_rank(const cln_metrics *m, int count, int k)
+{
+    for (int i = 0; i < count; i++) {
+        int below = 0, same = 0;
+        for (int j = 0; j < count; j++) {
+            below += m[j].images_per_second < m[i].images_per_second;
+            same += m[j].images_per_second == m[i].images_per_second;
+        }
+        if (below <= k && k < below + same)
+            return m[i].images_per_second;
+    }
+    return NAN; /* rates that are no numbers have no rank */
+}
+
+void cln_summary_of_metrics(cln_summary *s, const cln_metrics *m, int count)
+{
+    const cln_metrics *last = &m[count - 1], *best = &m[0];
+
+    s->seconds = 0;
+    for (int i = 0; i < count; i++) {
+        if (m[i].test_acc > best->test_acc || isnan(best->test_acc))
+            best = &m[i];
+        s->seconds += m[i].seconds;
+    }
+    s->epochs = last->epoch;
+    s->train_acc = last->train_acc;
+    s->test_acc = last->test_acc;
+    s->best_test_acc = best->test_acc;
+    s->best_epoch = best->epoch;
+    s->images_per_second = (rate_of_rank(m, count, (count - 1) / 2) + rate_of_rank(m, count, count / 2)) / 2;
+}
+
+int cln_run_write_summary(const cln_run *run, const cln_summary *s, cln_error *err)
+{
+    json_t *value = json_pack("{s:o, s:o, s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:I, s:s}", "model",
+                              cln_run_text(s->model),
+                              "norm", cln_run_text(s->norm), "params", (json_int_t)s->params, "epochs", s->epochs,
+                              "train_acc", number(s->train_acc), "test_acc", number(s->test_acc),
+                              "best_test_acc", number(s->best_test_acc), "best_epoch", s->best_epoch,
+                              "images_per_second", rounded(s->images_per_second, 10), "seconds",
+                              rounded(s->seconds, 1000), "device", cln_run_text(s->device), "seed", (json_int_t)s->seed,
+                              "weights_sha256", s->weights_sha256);
+    int rc = value == NULL ? CLN_FAIL(err, CLN_ERR_MEMORY, "cannot make %s/" CLN_RUN_SUMMARY, run->dir)
+                           : cln_run_write_json(run, CLN_RUN_SUMMARY, value, err);
+    json_decref(value);
+    return rc;
+}
