@@ -18,19 +18,23 @@
 // A work-item (local size 1) owns
 //   conv_fwd, conv_bwd_data   (block of channels, strip of `rows` rows, image) of the output
 //   conv_flip_weights         a row of wt
-//   conv_bwd_params           (block of co, one ky [all, when SPAN], chunk of images) of the partial sums
+//   conv_bwd_params           (block of co, chunk of images) of the partial sums
 //   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
 
-// NV: vectors of output channels in a tile. P: pixels in a tile; a row of the output is covered by tiles
-// of P and P-1. P*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), and
-// P pointers the general ones; at least 8 accumulators hide the latency of FMA. Typical: 2 and 5, 3 and 4,
-// 1 and 8.
+// NV: vectors of output channels in a tile. P: pixels in a tile of conv_fwd and conv_bwd_data; a row of the
+// output is covered by tiles of P and P-1. PW: input channels in a tile of conv_bwd_params, likewise (its SPAN form
+// goes by P). P*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), P pointers
+// the general ones; at least 8 accumulators hide the latency of FMA. Typical NV, P, PW: 2 5 6, 3 4 4, 1 8 8.
 #ifndef NV
 #define NV 2
 #endif
 #ifndef P
 #define P 5
 #endif
+#ifndef PW
+#define PW 6
+#endif
+#define PMAX (P > PW ? P : PW)
 
 #define ALWAYS static inline __attribute__((always_inline))
 
@@ -113,11 +117,9 @@ ALWAYS void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global
         for (int t = 0; t < big; t++, ox += P)
             conv_tile_store(P, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
                             ox * d.stride - d.pad, ky0, ky1, d);
-#if P > 1
         for (; ox < d.ow; ox += P - 1)
             conv_tile_store(P - 1, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
                             ox * d.stride - d.pad, ky0, ky1, d);
-#endif
     }
 }
 
@@ -283,8 +285,7 @@ kernel void conv_flip_weights(conv_in w,                 // (K, K, Cin, Cout)
 }
 
 // ---- backward-params ---------------------------------------------------------------------------
-// The tile's T scalars are inputs m = ky' * Cin + c of one kx, m0 <= m < m0 + T. Without SPAN ky' = 0 and the item
-// has one ky; with SPAN (few input channels) a tile reaches over the rows of the window, and a
+// The tile's T scalars are inputs m = ky' * Cin + c of one kx, m0 <= m < m0 + T. Without SPAN ky' = 0; with SPAN (few input channels) a tile reaches over the rows of the window, and a
 // row outside the image reads zeros (which must then be a whole row).
 
 typedef struct {
@@ -293,7 +294,7 @@ typedef struct {
     int ky, kx, lo, hi; // output columns [lo, hi) see column kx of the window inside the image
 } conv_span;
 
-ALWAYS void conv_dw_row(const int T, vec acc[P * NV], global const float *px[P], conv_in dy, int count, int step,
+ALWAYS void conv_dw_row(const int T, vec acc[PMAX * NV], global const float *px[PMAX], conv_in dy, int count, int step,
                         int oc)
 {
     for (int i = 0; i < count; i++, dy += oc) {
@@ -302,7 +303,7 @@ ALWAYS void conv_dw_row(const int T, vec acc[P * NV], global const float *px[P],
         for (int v = 0; v < NV; v++)
             dv[v] = VLOAD(dy + v * V);
 #pragma unroll
-        for (int j = 0; j < P; j++) if (j < T)
+        for (int j = 0; j < PMAX; j++) if (j < T)
 #pragma unroll
             for (int v = 0; v < NV; v++)
                 acc[j * NV + v] += (vec)(px[j][i * step]) * dv[v];
@@ -314,11 +315,11 @@ ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, con
                          int m0, int first, conv_span s)
 {
     const conv_dims d = s.d;
-    vec acc[P * NV];
-    global float *out[P];
-    int ky[P], off[P];
+    vec acc[PMAX * NV];
+    global float *out[PMAX];
+    int ky[PMAX], off[PMAX];
 #pragma unroll
-    for (int j = 0; j < P; j++) if (j < T) {
+    for (int j = 0; j < PMAX; j++) if (j < T) {
         ky[j] = span ? (m0 + j) / d.ic : 0;
         off[j] = ky[j] * d.iw * d.ic + m0 + j - ky[j] * d.ic;
         out[j] = part + (ky[j] * d.k * d.ic + m0 + j - ky[j] * d.ic) * d.oc;
@@ -329,10 +330,10 @@ ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, con
     int n = s.n0 + s.row0 / d.oh, oy = s.row0 % d.oh;
     for (int r = s.row0; r < s.row1; r++) {
         const int iy = oy * d.stride - d.pad + s.ky;
-        global const float *px[P];
+        global const float *px[PMAX];
         conv_in row = x + (((long)n * d.ih + iy) * d.iw + s.lo * d.stride + s.kx - d.pad) * d.ic;
 #pragma unroll
-        for (int j = 0; j < P; j++) if (j < T)
+        for (int j = 0; j < PMAX; j++) if (j < T)
             px[j] = !span || (iy + ky[j] >= 0 && iy + ky[j] < d.ih) ? row + off[j] : zeros;
         if (span || (iy >= 0 && iy < d.ih))
             conv_dw_row(T, acc, px, dy + (((long)n * d.oh + oy) * d.ow + s.lo) * d.oc, s.hi - s.lo,
@@ -343,34 +344,34 @@ ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, con
         }
     }
 #pragma unroll
-    for (int j = 0; j < P; j++) if (j < T)
+    for (int j = 0; j < PMAX; j++) if (j < T)
 #pragma unroll
         for (int v = 0; v < NV; v++)
             VSTORE(acc[j * NV + v], out[j] + v * V);
 }
 
-// The chunk's rows in strips of `rows` that stay in the first-level cache while all tiles pass over them.
-ALWAYS void conv_dw(const int span, conv_in x, conv_in dy, conv_in zeros, global float *part, int images, int rows,
-                    int big, conv_span s)
+// The chunk's partial dw, in strips of `rows` output rows that stay in the first-level cache while all tiles of
+// all taps pass over them. With SPAN a tap stands for its column of the window.
+ALWAYS void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
+                    int images, int rows, int big, conv_span s)
 {
     const conv_dims d = s.d;
-    const int m_count = span ? d.k * d.ic : d.ic, total = images * d.oh;
+    const int m_count = span ? d.k * d.ic : d.ic, taps = span ? d.k : d.k * d.k, total = images * d.oh;
     for (int row = 0; row < total; row += rows) {
         s.row0 = row;
         s.row1 = min(row + rows, total);
-        for (int kx = 0; kx < d.k; kx++) {
-            s.kx = kx;
-            s.lo = max((d.pad - kx + d.stride - 1) / d.stride, 0);
-            const int last = d.iw - 1 + d.pad - kx; // the last input column, seen from output column 0
+        for (int tap = 0; tap < taps; tap++) {
+            s.ky = tap / d.k;
+            s.kx = tap % d.k;
+            s.lo = max((d.pad - s.kx + d.stride - 1) / d.stride, 0);
+            const int last = d.iw - 1 + d.pad - s.kx; // the last input column, seen from output column 0
             s.hi = last < 0 ? s.lo : max(min(last / d.stride + 1, d.ow), s.lo);
-            global float *out = part + (s.ky * d.k + kx) * d.ic * d.oc;
+            global float *out = part + tap * d.ic * d.oc;
             int m = 0;
-            for (int t = 0; t < big; t++, m += P)
-                conv_dw_tile(P, span, x, dy, zeros, out, m, row == 0, s);
-#if P > 1
-            for (; m < m_count; m += P - 1)
-                conv_dw_tile(P - 1, span, x, dy, zeros, out, m, row == 0, s);
-#endif
+            for (int t = 0; t < big; t++, m += T)
+                conv_dw_tile(T, span, x, dy, zeros, out, m, row == 0, s);
+            for (; m < m_count; m += T - 1)
+                conv_dw_tile(T - 1, span, x, dy, zeros, out, m, row == 0, s);
         }
     }
 }
@@ -389,31 +390,31 @@ ALWAYS void conv_db(conv_in dy, int count, int pitch, global float *out)
     VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
 }
 
-ALWAYS void conv_dw_item(const int span, conv_in x, conv_in dy, conv_in zeros, global float *part, int images,
-                         int chunk, int rows, int big, int has_bias, conv_dims d)
+ALWAYS void conv_dw_item(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
+                         int images, int chunk, int rows, int big, int has_bias, conv_dims d)
 {
-    const int c0 = get_global_id(0) * (NV * V), q = get_global_id(2);
-    conv_span s = {d, q * chunk, 0, 0, get_global_id(1), 0, 0, 0};
+    const int c0 = get_global_id(0) * (NV * V), q = get_global_id(1);
     const int count = d.k * d.k * d.ic * d.oc; // partials of dw, then those of db
+    const conv_span s = {d, q * chunk, 0, 0, 0, 0, 0, 0};
     const int here = min(images - s.n0, chunk);
     global float *out = part + (long)q * (count + d.oc) + c0;
-    conv_dw(span, x, dy + c0, zeros, out, here, rows, big, s);
-    if (has_bias && s.ky == 0)
+    conv_dw(T, span, x, dy + c0, zeros, out, here, rows, big, s);
+    if (has_bias)
         for (int v = 0; v < NV; v++)
             conv_db(dy + (long)s.n0 * d.oh * d.ow * d.oc + c0 + v * V, here * d.oh * d.ow, d.oc, out + count + v * V);
 }
 
 // part: (chunks, K*K*Cin*Cout + Cout) partial sums of dw, then of db
-#define CONV_BWD_PARAMS(name, span)                                                                \
-    kernel void name(conv_in x, conv_in dy, conv_in zeros, global float *restrict part, int images, int chunk, \
-                     int rows, int big, int has_bias, int h, int wd, int ci, int ho, int wo, int co, int k,       \
-                     int stride, int pad)                                                          \
-    {                                                                                              \
-        const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};                               \
-        conv_dw_item(span, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);             \
+#define CONV_BWD_PARAMS(name, T, span)                                                                             \
+    kernel void name(conv_in x, conv_in dy, conv_in zeros, global float *restrict part, int images,      \
+                     int chunk, int rows, int big, int has_bias, int h, int wd, int ci, int ho, int wo, int co,    \
+                     int k, int stride, int pad)                                                                   \
+    {                                                                                                              \
+        const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};                                               \
+        conv_dw_item(T, span, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);                    \
     }
-CONV_BWD_PARAMS(conv_bwd_params, 0)
-CONV_BWD_PARAMS(conv_bwd_params_span, 1)
+CONV_BWD_PARAMS(conv_bwd_params, PW, 0)
+CONV_BWD_PARAMS(conv_bwd_params_span, P, 1)
 
 kernel void conv_bwd_params_sum(conv_in part,              // (chunks, pitch)
                                 global float *restrict dw, // (count) = sum over chunks of part[chunk][first + i]

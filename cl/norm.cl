@@ -348,7 +348,7 @@ kernel void norm_bwd_coefs_sample(global float *ws, global const float *gamma, i
         s2 += gamma[c0 + i] * ws[PLANE(1) + at + i];
     }
     for (int i = 0; i < CS; i++) {
-        ws[PLANE(2) + at + i] = -scale * rstd * rstd * s2;
+        ws[PLANE(2) + at + i] = -scale * (rstd * (rstd * s2)); /* rstd^3 alone may underflow */
         ws[PLANE(3) + at + i] = -scale * s1;
     }
 }

@@ -453,6 +453,7 @@ static int check_logits(parser *p, const cln_layer *last)
     p->line = last->line;
     if (s.h == 1 && s.w == 1 && s.c == classes)
         return CLN_OK;
+    /* the analyzer thinks that op->shape might have cleared op: NOLINTNEXTLINE(clang-analyzer-*) */
     return fail_at(p, last->op->word,
                    "the last layer yields %dx%dx%d, not the logits of the %d classes, 1x1x%d", s.h,
                    s.w, s.c, classes, classes);

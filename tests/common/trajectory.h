@@ -1,0 +1,31 @@
+/* The loss-trajectory fixtures: what fixtures/make_trajectory.py defines, on this side. */
+#ifndef CLN_TEST_TRAJECTORY_H
+#define CLN_TEST_TRAJECTORY_H
+
+#include "plan.h"
+
+enum { CLN_TRAJECTORY_BATCH = 4, CLN_TRAJECTORY_SIDE = 16, CLN_TRAJECTORY_STEPS = 10, CLN_TRAJECTORY_CLASSES = 10,
+       CLN_TRAJECTORY_INPUTS = CLN_TRAJECTORY_BATCH * CLN_TRAJECTORY_SIDE * CLN_TRAJECTORY_SIDE * 3 };
+
+typedef struct cln_trajectory {
+    char *text;
+    uint64_t seed;
+    float input[CLN_TRAJECTORY_INPUTS];
+    int32_t labels[CLN_TRAJECTORY_BATCH];
+} cln_trajectory;
+
+/* Reads fixtures/trajectory-MODEL-NORM.txt and checks the formulas against its first values: the test fails where
+ * they differ. Goes with cln_trajectory_free. */
+void cln_trajectory_open(cln_trajectory *t, const char *model, const char *norm);
+void cln_trajectory_free(cln_trajectory *t);
+
+/* Number `index` behind the key, a whole line's beginning ("loss 3"). The test fails where it is missing. */
+double cln_trajectory_value(const cln_trajectory *t, const char *key, int index);
+
+/* Initial weights and running statistics into the plan's buffers. */
+int cln_trajectory_weights(const cln_trajectory *t, cln_plan *plan, cln_error *err);
+
+/* The fixture's name of a parameter: "conv3.weight", "norm3.gamma". */
+void cln_trajectory_name(const cln_plan *plan, const cln_slot *slot, char name[32]);
+
+#endif
