@@ -51,7 +51,7 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     o->schedule = CLN_SCHEDULE_ONECYCLE;
     o->warmup = 0.25;
     o->momentum = 0.9;
-    o->beta2 = 0.999;
+    o->beta2 = 0.99;
     o->nesterov = true;
     o->label_smoothing = 0.1;
     o->flip = CLN_FLIP_ALTERNATING;
@@ -62,7 +62,7 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     /* Batch norm takes large steps of SGD; the norms without batch statistics do better with AdamW. */
     o->optimizer = batch_norm ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
     o->lr = batch_norm ? 0.2 : 0.008;
-    o->weight_decay = batch_norm ? 5e-4 : 0.05;
+    o->weight_decay = batch_norm ? 5e-3 : 0.05;
 }
 
 const cln_field *cln_field_find(const char *name)
