@@ -1,4 +1,5 @@
-/* Convolution, one work-item an output: no tiles, no local memory, no vectors, right on every device.
+/* Convolution, one work-item an output: no tiles, no local memory, no vectors, right on every
+ * device.
  *
  *     y[n,oy,ox,co]  = b[co] + sum over ky,kx,ci of x[n, oy*S+ky-P, ox*S+kx-P, ci] * w[ky,kx,ci,co]
  *     dx[n,iy,ix,ci] = sum over ky,kx,co with S | iy+P-ky, S | ix+P-kx of
@@ -7,11 +8,12 @@
  *     db[co]          = sum over n,oy,ox of dy[n,oy,ox,co]
  *
  * Layout: images NHWC, weights [ky][kx][ci][co]. Taps outside the image are skipped.
- * Ownership: fwd, bwd_data: id 0 is an element of image id 1. bwd_params: id 0 is a weight (then, behind
- * the weights, a bias) and id 1 a chunk of `images` images; its partial sum goes to partial (chunks,
- * weights + biases), which bwd_reduce adds up in order, one item a weight. Chunks depend on the shape
- * alone, so that the result depends on neither threads nor devices. Neighbouring ids are neighbouring
- * channels of the output, so that stores and the larger loads are coalesced. */
+ * Ownership: fwd, bwd_data: id 0 is an element of image id 1. bwd_params: id 0 is a weight (then,
+ * behind the weights, a bias) and id 1 a chunk of `images` images; its partial sum goes to partial
+ * (chunks, weights + biases), which bwd_reduce adds up in order, one item a weight.
+ * Chunks depend on the shape alone, so that the result depends on neither threads nor devices.
+ * Neighbouring ids are neighbouring channels of the output, so that stores and the larger loads
+ * are coalesced. */
 
 kernel void conv_fwd_simt(global const float *x, // (N, H, W, Ci)
                           global const float *w, // (K, K, Ci, Co)

@@ -1,30 +1,33 @@
-// Direct convolution for devices with float vectors (CPUs): forward, backward-data, backward-params.
+// Direct convolution for devices with float vectors (CPUs): forward, backward-data and -params.
 //
-//   y[n,oy,ox,co]      = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co]
-//   dx[n,iy,ix,ci]     = sum over ky,kx,co of dy[n, iy+ky-p', ix+kx-p', co] * wt[ky,kx,co,ci]   (s = 1)
-//                        wt[ky,kx,co,ci] = w[K-1-ky, K-1-kx, ci, co], p' = K-1-p
-//   dw[ky,kx,ci,co]    = sum over n,oy,ox of x[n, oy*s+ky-p, ox*s+kx-p, ci] * dy[n,oy,ox,co]
+//   y[n,oy,ox,co]   = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co]
+//   dx[n,iy,ix,ci]  = sum over ky,kx,co of dy[n, iy+ky-p', ix+kx-p', co] * wt[ky,kx,co,ci]  (s = 1)
+//                     wt[ky,kx,co,ci] = w[K-1-ky, K-1-kx, ci, co],  p' = K-1-p
+//   dw[ky,kx,ci,co] = sum over n,oy,ox of x[n, oy*s+ky-p, ox*s+kx-p, ci] * dy[n,oy,ox,co]
 //
-// Layout: images (N, H, W, C), weights (K, K, Cin, Cout), all float, no padding. The vector runs along
-// the OUTPUT channels (dx: along ci), which must be a multiple of V; a block is NV vectors.
-// What is specialised: V, NV and P. Every size, K, the stride and the epilogues come at run time, so that
-// all layers of a network share one or two programs.
+// Layout: images (N, H, W, C), weights (K, K, Cin, Cout), all float, no padding. Vectors run along
+// the OUTPUT's channels (for dx: along ci), which must be a multiple of V * NV.
+// What is specialised: V, NV, P and PW. Every size, K, the stride and the epilogues come at run
+// time, so that all layers of a network share one or two programs.
 //
-// Every kernel is built round one register tile: P (or P-1) broadcast scalars times NV vectors, that
-// is P*NV accumulators. conv_fwd and conv_bwd_data: the scalars are P neighbouring pixels of a row at one
-// (ky, kx, channel), the vectors weights. conv_bwd_params: the scalars are P neighbouring input channels
-// of one pixel, the vectors dy.
+// Every kernel is built round one register tile: T broadcast scalars times NV vectors, that is T*NV
+// accumulators. conv_fwd and conv_bwd_data: the scalars are T neighbouring pixels of a row at one
+// (ky, kx, channel), the vectors weights. conv_bwd_params: the scalars are T neighbouring input
+// channels of one pixel, the vectors dy.
 //
 // A work-item (local size 1) owns
-//   conv_fwd, conv_bwd_data   (block of channels, strip of `rows` rows, image) of the output
+//   conv_fwd, conv_bwd_data   (NV*V channels, strip of `rows` rows, image) of the output
 //   conv_flip_weights         a row of wt
-//   conv_bwd_params           (block of co, chunk of images) of the partial sums
+//   conv_bwd_params[_span]    (NV*V of co, chunk of images) of the partial sums
 //   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
 
-// NV: vectors of output channels in a tile. P: pixels in a tile of conv_fwd and conv_bwd_data; a row of the
-// output is covered by tiles of P and P-1. PW: input channels in a tile of conv_bwd_params, likewise (its SPAN form
-// goes by P). P*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), P pointers
-// the general ones; at least 8 accumulators hide the latency of FMA. Typical NV, P, PW: 2 5 6, 3 4 4, 1 8 8.
+// NV  vectors of output channels in a tile.
+// P   pixels in a tile of conv_fwd and conv_bwd_data; a row is cut into tiles of P and P-1. Also
+//     the tile of conv_bwd_params_span.
+// PW  input channels in a tile of conv_bwd_params: tiles of PW and PW-1.
+// T*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), T pointers the
+// general ones; at least 8 accumulators hide the latency of FMA. Typical NV P PW: 2 5 6, 3 4 4,
+// 1 8 8.
 #ifndef NV
 #define NV 2
 #endif
@@ -36,7 +39,14 @@
 #endif
 #define PMAX (P > PW ? P : PW)
 
-#define ALWAYS static inline __attribute__((always_inline))
+// Accumulators are arrays that have to become registers: loops over them have literal bounds and
+// are unrolled at once (T is literal only after inlining, which is too late: 3 times slower).
+#define EACH_SCALAR(j) _Pragma("unroll") for (int j = 0; j < PMAX; j++) if (j < T)
+#define EACH_VECTOR(v) _Pragma("unroll") for (int v = 0; v < NV; v++)
+#define EACH_CHAIN(i) _Pragma("unroll") for (int i = 0; i < 4; i++)
+
+#define INLINE static inline __attribute__((always_inline))
+#define ZERO ((vec)(0.0f))
 
 typedef global const float *restrict conv_in;
 
@@ -45,11 +55,11 @@ typedef struct {
     int ih, iw, ic, oh, ow, oc, k, stride, pad;
 } conv_dims;
 
-// acc += tile of T pixels, first one at column ix0 of the input (may be negative), rows [ky0, ky1) of
-// the window. x: the element (row of ky = 0, column 0), which need not exist. The taps of a row whose
-// columns exist for all T pixels form one run over contiguous inputs; the others go one by one, and a
-// pixel outside the image reads zeros.
-ALWAYS void conv_tile(const int T, vec acc[P * NV], conv_in x, conv_in w, conv_in zeros, int ix0,
+// acc += a tile of T pixels, the first at column ix0 of the input (may be negative), rows
+// [ky0, ky1) of the window. x: the element (row of ky = 0, column 0), which need not exist. The taps of a
+// row whose columns exist for all T pixels are one run over contiguous inputs; the others go one by
+// one, and a pixel outside the image reads zeros.
+INLINE void conv_tile(const int T, vec acc[PMAX * NV], conv_in x, conv_in w, conv_in zeros, int ix0,
                       int ky0, int ky1, conv_dims d)
 {
     const int lo = max(-ix0, 0), hi = min(d.iw - ix0 - (T - 1) * d.stride, d.k);
@@ -57,56 +67,42 @@ ALWAYS void conv_tile(const int T, vec acc[P * NV], conv_in x, conv_in w, conv_i
         conv_in row = x + ky * d.iw * d.ic;
         conv_in wp = w + ky * d.k * d.ic * d.oc;
         for (int kx = 0; kx < d.k;) {
-            const int run = kx == lo && hi > lo ? hi - lo : 1;
-            global const float *px[P];
-#pragma unroll
-            for (int j = 0; j < P; j++) if (j < T) {
+            const int run = kx == lo && hi > lo ? hi - lo : 1, count = run * d.ic;
+            global const float *px[PMAX];
+            EACH_SCALAR(j) {
                 const int ix = ix0 + kx + j * d.stride;
                 px[j] = ix >= 0 && ix < d.iw ? row + ix * d.ic : zeros;
             }
-            const int count = run * d.ic;
             for (int c = 0; c < count; c++, wp += d.oc) {
                 vec wv[NV];
-#pragma unroll
-                for (int v = 0; v < NV; v++)
-                    wv[v] = VLOAD(wp + v * V);
-#pragma unroll
-                for (int j = 0; j < P; j++) if (j < T)
-#pragma unroll
-                    for (int v = 0; v < NV; v++)
-                        acc[j * NV + v] += (vec)(px[j][c]) * wv[v];
+                EACH_VECTOR(v) wv[v] = VLOAD(wp + v * V);
+                EACH_SCALAR(j) EACH_VECTOR(v) acc[j * NV + v] += (vec)(px[j][c]) * wv[v];
             }
             kx += run;
         }
     }
 }
 
-// One tile from its initial value to memory: y is its first pixel. bias: added when has_bias; add: to what y holds.
-ALWAYS void conv_tile_store(const int T, global float *y, conv_in bias, int has_bias, int add, conv_in x,
-                            conv_in w, conv_in zeros, int ix0, int ky0, int ky1, conv_dims d)
+// A tile from its first value (bias, what y holds, or 0) to memory; y is the tile's first pixel.
+INLINE void conv_tile_store(const int T, global float *y, conv_in bias, int has_bias, int add,
+                            conv_in x, conv_in w, conv_in zeros, int ix0, int ky0, int ky1,
+                            conv_dims d)
 {
-    vec acc[P * NV];
-#pragma unroll
-    for (int j = 0; j < P; j++) if (j < T)
-#pragma unroll
-        for (int v = 0; v < NV; v++) {
-            acc[j * NV + v] = (vec)(0.0f);
-            if (has_bias)
-                acc[j * NV + v] = VLOAD(bias + v * V);
-            if (add)
-                acc[j * NV + v] = VLOAD(y + j * d.oc + v * V);
-        }
+    vec acc[PMAX * NV];
+    EACH_SCALAR(j) EACH_VECTOR(v) {
+        acc[j * NV + v] = ZERO;
+        if (has_bias)
+            acc[j * NV + v] = VLOAD(bias + v * V);
+        if (add)
+            acc[j * NV + v] = VLOAD(y + j * d.oc + v * V);
+    }
     conv_tile(T, acc, x, w, zeros, ix0, ky0, ky1, d);
-#pragma unroll
-    for (int j = 0; j < P; j++) if (j < T)
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            VSTORE(acc[j * NV + v], y + j * d.oc + v * V);
+    EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(acc[j * NV + v], y + j * d.oc + v * V);
 }
 
-// Rows [r0, r1) of image n of the block at channel c0. Each row is `big` tiles of P, then tiles of P-1.
-ALWAYS void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int n, int c0,
-                       int r0, int r1, int big, int has_bias, int add, conv_dims d)
+// Rows [r0, r1) of image n, channels from c0. Each row is `big` tiles of P, then tiles of P-1.
+INLINE void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int n,
+                       int c0, int r0, int r1, int big, int has_bias, int add, conv_dims d)
 {
     for (int oy = r0; oy < r1; oy++) {
         const int iy0 = oy * d.stride - d.pad;
@@ -124,7 +120,7 @@ ALWAYS void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global
 }
 
 // out[2*i], out[2*i + 1] = a[i], b[i]
-ALWAYS void store_pairs(vec a, vec b, global float *out)
+INLINE void conv_store_pairs(vec a, vec b, global float *out)
 {
     union {
         vec v;
@@ -139,35 +135,31 @@ ALWAYS void store_pairs(vec a, vec b, global float *out)
     }
 }
 
-// Mean and M2 of `count` pixels (V channels each, `pitch` floats apart) that were just written. Two passes: the
-// strip is in the first-level cache. Four chains hide the latency of the additions.
-ALWAYS void strip_moments(global const float *y, int count, int pitch, global float *out)
+// Mean and M2 of `count` pixels, V channels each, `pitch` floats apart, that were just written. Two
+// passes: the strip is in the first-level cache. Four chains hide the latency of the additions.
+INLINE void conv_moments(global const float *y, int count, int pitch, global float *out)
 {
-    vec s[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
-    vec q[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
-    vec rest[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)}; // what rounding left in the mean
-    int i;
-    for (i = 0; i + 4 <= count; i += 4)
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            s[j] += VLOAD(y + (i + j) * pitch);
-    for (; i < count; i++)
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
+    vec rest[4] = {ZERO, ZERO, ZERO, ZERO}; // what rounding left in the mean
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) s[j] += VLOAD(y + (i + j) * pitch);
+    for (int i = even; i < count; i++)
         s[0] += VLOAD(y + i * pitch);
     const vec mean = ((s[0] + s[1]) + (s[2] + s[3])) / (float)count;
-    for (i = 0; i + 4 <= count; i += 4)
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) {
             const vec d = VLOAD(y + (i + j) * pitch) - mean;
             rest[j] += d;
             q[j] += d * d;
         }
-    for (; i < count; i++) {
+    for (int i = even; i < count; i++) {
         const vec d = VLOAD(y + i * pitch) - mean;
         rest[0] += d;
         q[0] += d * d;
     }
     const vec r = (rest[0] + rest[1]) + (rest[2] + rest[3]), m2 = (q[0] + q[1]) + (q[2] + q[3]);
-    store_pairs(mean + r / (float)count, fmax(m2 - r * r / (float)count, (vec)(0.0f)), out);
+    conv_store_pairs(mean + r / (float)count, fmax(m2 - r * r / (float)count, ZERO), out);
 }
 
 kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
@@ -175,9 +167,9 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
                      conv_in bias,                 // (Cout), read when has_bias
                      conv_in zeros,                // Cin zeros
                      global float *restrict y,     // (N, Ho, Wo, Cout)
-                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; written when has_stats
-                     int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad, int rows, int big,
-                     int has_bias, int has_stats)
+                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; when has_stats
+                     int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad,
+                     int rows, int big, int has_bias, int has_stats)
 {
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, ho);
@@ -188,41 +180,48 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
     global const float *ys = y + ((long)n * ho + r0) * wo * co + c0;
     global float *out = stats + (((long)n * get_global_size(1) + t) * co + c0) * 2;
     for (int v = 0; v < NV; v++)
-        strip_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V * 2);
+        conv_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V * 2);
 }
 
-// What the backward sums need of the stage before (see cln_stage): the coefficients of the image and the
-// vector's channels.
+// ---- backward-data -----------------------------------------------------------------------------
+
+// What the backward sums need of the stage before (see cln_stage), for the image and V channels.
 typedef struct {
     vec mu, a, beta;
     int relu;
 } conv_coef;
 
-// (sum g, sum g * (z - mu)) over `count` pixels: g = dx where the ReLU let z through.
-ALWAYS void strip_sums(global const float *dx, global const float *z, int count, int pitch, conv_coef c,
-                       global float *out)
+// One pixel's g and g * (z - mu): g = dx where the ReLU let z through.
+INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const float *z,
+                          conv_coef c)
 {
-    vec s[2] = {(vec)(0.0f), (vec)(0.0f)}, q[2] = {(vec)(0.0f), (vec)(0.0f)};
-    for (int i = 0; i < count; i += 2)
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            if (i + j >= count)
-                break;
-            vec g = VLOAD(dx + (i + j) * pitch);
-            const vec zc = VLOAD(z + (i + j) * pitch) - c.mu;
-            if (c.relu)
-                g = select((vec)(0.0f), g, zc * c.a + c.beta > (vec)(0.0f));
-            s[j] += g;
-            q[j] += g * zc;
-        }
-    store_pairs(s[0] + s[1], q[0] + q[1], out);
+    vec g = VLOAD(dx);
+    const vec zc = VLOAD(z) - c.mu;
+    if (c.relu)
+        g = select(ZERO, g, zc * c.a + c.beta > ZERO);
+    *s += g;
+    *q += g * zc;
 }
 
-// The same behind a 2x2 max pooling: rows x cols pixels of dx, each given to the first largest u of its window.
-ALWAYS void strip_sums_pool(global const float *dx, global const float *z, int rows, int cols, int pitch, conv_coef c,
-                            global float *out)
+// (sum g, sum g * (z - mu)) over `count` pixels.
+INLINE void conv_sums(global const float *dx, global const float *z, int count, int pitch,
+                      conv_coef c, global float *out)
 {
-    vec s = (vec)(0.0f), q = (vec)(0.0f);
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) conv_add_sums(&s[j], &q[j], dx + (i + j) * pitch, z + (i + j) * pitch, c);
+    for (int i = even; i < count; i++)
+        conv_add_sums(&s[0], &q[0], dx + i * pitch, z + i * pitch, c);
+    conv_store_pairs((s[0] + s[1]) + (s[2] + s[3]), (q[0] + q[1]) + (q[2] + q[3]), out);
+}
+
+// The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
+// window in z (2 rows x 2 cols).
+INLINE void conv_sums_pool(global const float *dx, global const float *z, int rows, int cols,
+                           int pitch, conv_coef c, global float *out)
+{
+    vec s = ZERO, q = ZERO;
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < cols; x++) {
             vec g = VLOAD(dx + (y * cols + x) * pitch);
@@ -236,23 +235,24 @@ ALWAYS void strip_sums_pool(global const float *dx, global const float *z, int r
                 u = select(u, ui, ui > u);
             }
             if (c.relu)
-                g = select((vec)(0.0f), g, u > (vec)(0.0f));
+                g = select(ZERO, g, u > ZERO);
             s += g;
             q += g * zc;
         }
-    store_pairs(s, q, out);
+    conv_store_pairs(s, q, out);
 }
 
-kernel void conv_bwd_data(conv_in dy,                  // (N, Ho, Wo, Cout)
-                          conv_in wt,                  // (K, K, Cout, Cin), of conv_flip_weights
-                          conv_in zeros,               // Cout zeros
-                          global float *restrict dx,   // (N, H, W, Cin), = or (add) +=
-                          conv_in z,                   // (N, H pool, W pool, Cin); to beta: when has_sums
-                          conv_in mu, conv_in a,       // [n * coef_stride + c]
-                          conv_in beta,                // (Cin)
+kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
+                          conv_in wt,                // (K, K, Cout, Cin), of conv_flip_weights
+                          conv_in zeros,             // Cout zeros
+                          global float *restrict dx, // (N, H, W, Cin), = or (add) +=
+                          conv_in z,                 // (N, H*pool, W*pool, Cin); to sums: has_sums
+                          conv_in mu, conv_in a,     // [n * coef_stride + c]
+                          conv_in beta,              // (Cin)
                           global float *restrict sums, // (N, strips, Cin, 2) sum g, sum g (z - mu)
-                          int ho, int wo, int co, int h, int wd, int ci, int k, int pad, int rows, int big, int add,
-                          int has_sums, int coef_stride, int relu, int pool)
+                          int ho, int wo, int co, int h, int wd, int ci, int k, int pad, int rows,
+                          int big, int add, int has_sums, int coef_stride, int relu, int pool,
+                          int cols) // of the image, where 1x1 rows were joined
 {
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, h);
@@ -260,16 +260,16 @@ kernel void conv_bwd_data(conv_in dy,                  // (N, Ho, Wo, Cout)
     conv_strip(dy, wt, wt, zeros, dx, n, c0, r0, r1, big, 0, add, d);
     if (!has_sums)
         return;
-    global const float *ds = dx + ((long)n * h + r0) * wd * ci + c0;
-    global const float *zs = z + ((long)n * h + r0) * pool * pool * wd * ci + c0;
-    global float *out = sums + (((long)n * get_global_size(1) + t) * ci + c0) * 2;
     for (int v = 0; v < NV; v++) {
-        const int c = c0 + v * V;
-        const conv_coef f = {VLOAD(mu + n * coef_stride + c), VLOAD(a + n * coef_stride + c), VLOAD(beta + c), relu};
+        const int c = c0 + v * V, at = n * coef_stride + c;
+        const conv_coef f = {VLOAD(mu + at), VLOAD(a + at), VLOAD(beta + c), relu};
+        global const float *ds = dx + ((long)n * h + r0) * wd * ci + c;
+        global const float *zs = z + ((long)n * h + r0) * pool * pool * wd * ci + c;
+        global float *out = sums + (((long)n * get_global_size(1) + t) * ci + c) * 2;
         if (pool == 2)
-            strip_sums_pool(ds + v * V, zs + v * V, r1 - r0, wd, ci, f, out + v * V * 2);
+            conv_sums_pool(ds, zs, (r1 - r0) * wd / cols, cols, ci, f, out);
         else
-            strip_sums(ds + v * V, zs + v * V, (r1 - r0) * wd, ci, f, out + v * V * 2);
+            conv_sums(ds, zs, (r1 - r0) * wd, ci, f, out);
     }
 }
 
@@ -285,55 +285,47 @@ kernel void conv_flip_weights(conv_in w,                 // (K, K, Cin, Cout)
 }
 
 // ---- backward-params ---------------------------------------------------------------------------
-// The tile's T scalars are inputs m = ky' * Cin + c of one kx, m0 <= m < m0 + T. Without SPAN ky' = 0; with SPAN (few input channels) a tile reaches over the rows of the window, and a
-// row outside the image reads zeros (which must then be a whole row).
+// The T scalars of a tile are the inputs m0 <= m < m0 + T, m = ky' * Cin + c, of one kx. As a rule
+// ky' = 0 and ky is the tap's; with `span` (few input channels) a tile reaches over the rows of the
+// window, and a row outside the image reads zeros (a whole row of them).
 
 typedef struct {
-    conv_dims d;      // the forward's: (ih, iw, ic) = x, (oh, ow, oc) = dy
+    conv_dims d;        // the forward's: (ih, iw, ic) is x, (oh, ow, oc) is dy
     int n0, row0, row1; // output rows of the chunk's images, counted through from image n0
     int ky, kx, lo, hi; // output columns [lo, hi) see column kx of the window inside the image
-} conv_span;
+} conv_part;
 
-ALWAYS void conv_dw_row(const int T, vec acc[PMAX * NV], global const float *px[PMAX], conv_in dy, int count, int step,
-                        int oc)
+INLINE void conv_dw_row(const int T, vec acc[PMAX * NV], global const float *px[PMAX], conv_in dy,
+                        int count, int step, int oc)
 {
     for (int i = 0; i < count; i++, dy += oc) {
         vec dv[NV];
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            dv[v] = VLOAD(dy + v * V);
-#pragma unroll
-        for (int j = 0; j < PMAX; j++) if (j < T)
-#pragma unroll
-            for (int v = 0; v < NV; v++)
-                acc[j * NV + v] += (vec)(px[j][i * step]) * dv[v];
+        EACH_VECTOR(v) dv[v] = VLOAD(dy + v * V);
+        EACH_SCALAR(j) EACH_VECTOR(v) acc[j * NV + v] += (vec)(px[j][i * step]) * dv[v];
     }
 }
 
-// part: element (ky, kx, c = 0, first channel of the block) of the chunk's partial dw.
-ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
-                         int m0, int first, conv_span s)
+// part: element (ky, kx, c = 0, first channel) of the chunk's partial dw; `first`: nothing there.
+INLINE void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, conv_in zeros,
+                         global float *part, int m0, int first, conv_part s)
 {
     const conv_dims d = s.d;
     vec acc[PMAX * NV];
     global float *out[PMAX];
     int ky[PMAX], off[PMAX];
-#pragma unroll
-    for (int j = 0; j < PMAX; j++) if (j < T) {
+    EACH_SCALAR(j) {
         ky[j] = span ? (m0 + j) / d.ic : 0;
-        off[j] = ky[j] * d.iw * d.ic + m0 + j - ky[j] * d.ic;
-        out[j] = part + (ky[j] * d.k * d.ic + m0 + j - ky[j] * d.ic) * d.oc;
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            acc[j * NV + v] = first ? (vec)(0.0f) : VLOAD(out[j] + v * V);
+        const int c = m0 + j - ky[j] * d.ic;
+        off[j] = ky[j] * d.iw * d.ic + c;
+        out[j] = part + (ky[j] * d.k * d.ic + c) * d.oc;
+        EACH_VECTOR(v) acc[j * NV + v] = first ? ZERO : VLOAD(out[j] + v * V);
     }
     int n = s.n0 + s.row0 / d.oh, oy = s.row0 % d.oh;
     for (int r = s.row0; r < s.row1; r++) {
-        const int iy = oy * d.stride - d.pad + s.ky;
+        const int iy = oy * d.stride - d.pad + s.ky, ix = s.lo * d.stride - d.pad + s.kx;
+        conv_in row = x + (((long)n * d.ih + iy) * d.iw + ix) * d.ic;
         global const float *px[PMAX];
-        conv_in row = x + (((long)n * d.ih + iy) * d.iw + s.lo * d.stride + s.kx - d.pad) * d.ic;
-#pragma unroll
-        for (int j = 0; j < PMAX; j++) if (j < T)
+        EACH_SCALAR(j)
             px[j] = !span || (iy + ky[j] >= 0 && iy + ky[j] < d.ih) ? row + off[j] : zeros;
         if (span || (iy >= 0 && iy < d.ih))
             conv_dw_row(T, acc, px, dy + (((long)n * d.oh + oy) * d.ow + s.lo) * d.oc, s.hi - s.lo,
@@ -343,28 +335,24 @@ ALWAYS void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, con
             n++;
         }
     }
-#pragma unroll
-    for (int j = 0; j < PMAX; j++) if (j < T)
-#pragma unroll
-        for (int v = 0; v < NV; v++)
-            VSTORE(acc[j * NV + v], out[j] + v * V);
+    EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(acc[j * NV + v], out[j] + v * V);
 }
 
-// The chunk's partial dw, in strips of `rows` output rows that stay in the first-level cache while all tiles of
-// all taps pass over them. With SPAN a tap stands for its column of the window.
-ALWAYS void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
-                    int images, int rows, int big, conv_span s)
+// The partial dw of `images` images, in strips of `rows` output rows that stay in the first-level
+// cache while the tiles of all taps pass over them. With `span` a tap is a column of the window.
+INLINE void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in zeros,
+                    global float *part, int images, int rows, int big, conv_part s)
 {
     const conv_dims d = s.d;
-    const int m_count = span ? d.k * d.ic : d.ic, taps = span ? d.k : d.k * d.k, total = images * d.oh;
-    for (int row = 0; row < total; row += rows) {
+    const int m_count = span ? d.k * d.ic : d.ic, taps = span ? d.k : d.k * d.k;
+    for (int row = 0; row < images * d.oh; row += rows) {
         s.row0 = row;
-        s.row1 = min(row + rows, total);
+        s.row1 = min(row + rows, images * d.oh);
         for (int tap = 0; tap < taps; tap++) {
             s.ky = tap / d.k;
             s.kx = tap % d.k;
+            const int last = d.iw - 1 + d.pad - s.kx; // last input column, from output column 0
             s.lo = max((d.pad - s.kx + d.stride - 1) / d.stride, 0);
-            const int last = d.iw - 1 + d.pad - s.kx; // the last input column, seen from output column 0
             s.hi = last < 0 ? s.lo : max(min(last / d.stride + 1, d.ow), s.lo);
             global float *out = part + tap * d.ic * d.oc;
             int m = 0;
@@ -376,48 +364,55 @@ ALWAYS void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in 
     }
 }
 
-// Sum of dy over `count` pixels for V channels.
-ALWAYS void conv_db(conv_in dy, int count, int pitch, global float *out)
+// Sum of `count` pixels of dy for V channels.
+INLINE void conv_db(conv_in dy, int count, int pitch, global float *out)
 {
-    vec s[4] = {(vec)(0.0f), (vec)(0.0f), (vec)(0.0f), (vec)(0.0f)};
-    int i;
-    for (i = 0; i + 4 <= count; i += 4)
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-            s[j] += VLOAD(dy + (i + j) * pitch);
-    for (; i < count; i++)
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO};
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) s[j] += VLOAD(dy + (i + j) * pitch);
+    for (int i = even; i < count; i++)
         s[0] += VLOAD(dy + i * pitch);
     VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
 }
 
-ALWAYS void conv_dw_item(const int T, const int span, conv_in x, conv_in dy, conv_in zeros, global float *part,
-                         int images, int chunk, int rows, int big, int has_bias, conv_dims d)
+INLINE void conv_dw_item(const int T, const int span, conv_in x, conv_in dy, conv_in zeros,
+                         global float *part, int images, int chunk, int rows, int big, int has_bias,
+                         conv_dims d)
 {
     const int c0 = get_global_id(0) * (NV * V), q = get_global_id(1);
-    const int count = d.k * d.k * d.ic * d.oc; // partials of dw, then those of db
-    const conv_span s = {d, q * chunk, 0, 0, 0, 0, 0, 0};
+    const int count = d.k * d.k * d.ic * d.oc, pixels = d.oh * d.ow;
+    const conv_part s = {d, q * chunk, 0, 0, 0, 0, 0, 0};
     const int here = min(images - s.n0, chunk);
     global float *out = part + (long)q * (count + d.oc) + c0;
     conv_dw(T, span, x, dy + c0, zeros, out, here, rows, big, s);
     if (has_bias)
-        for (int v = 0; v < NV; v++)
-            conv_db(dy + (long)s.n0 * d.oh * d.ow * d.oc + c0 + v * V, here * d.oh * d.ow, d.oc, out + count + v * V);
+        for (int c = 0; c < NV * V; c += V)
+            conv_db(dy + (long)s.n0 * pixels * d.oc + c0 + c, here * pixels, d.oc, out + count + c);
 }
 
-// part: (chunks, K*K*Cin*Cout + Cout) partial sums of dw, then of db
-#define CONV_BWD_PARAMS(name, T, span)                                                                             \
-    kernel void name(conv_in x, conv_in dy, conv_in zeros, global float *restrict part, int images,      \
-                     int chunk, int rows, int big, int has_bias, int h, int wd, int ci, int ho, int wo, int co,    \
-                     int k, int stride, int pad)                                                                   \
-    {                                                                                                              \
-        const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};                                               \
-        conv_dw_item(T, span, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);                    \
-    }
-CONV_BWD_PARAMS(conv_bwd_params, PW, 0)
-CONV_BWD_PARAMS(conv_bwd_params_span, P, 1)
+kernel void conv_bwd_params(conv_in x,                   // (N, H, W, Cin)
+                            conv_in dy,                  // (N, Ho, Wo, Cout)
+                            conv_in zeros,               // not read
+                            global float *restrict part, // (chunks, K*K*Cin*Cout + Cout): dw, db
+                            int images, int chunk, int rows, int big, int has_bias, int h, int wd,
+                            int ci, int ho, int wo, int co, int k, int stride, int pad)
+{
+    const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
+    conv_dw_item(PW, 0, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
+}
+
+// For few input channels: tiles of P and P-1 out of K * Cin; zeros holds a row of x.
+kernel void conv_bwd_params_span(conv_in x, conv_in dy, conv_in zeros, global float *restrict part,
+                                 int images, int chunk, int rows, int big, int has_bias, int h,
+                                 int wd, int ci, int ho, int wo, int co, int k, int stride, int pad)
+{
+    const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
+    conv_dw_item(P, 1, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
+}
 
 kernel void conv_bwd_params_sum(conv_in part,              // (chunks, pitch)
-                                global float *restrict dw, // (count) = sum over chunks of part[chunk][first + i]
+                                global float *restrict dw, // [i] = sum of part[.][first + i]
                                 int chunks, int pitch, int first, int count)
 {
     const int i0 = get_global_id(0) * (16 * V), i1 = min(i0 + 16 * V, count);

@@ -5,11 +5,12 @@
  *     col2im: dx[n,iy,ix,ci] = sum over ky,kx with S | iy+P-ky, S | ix+P-kx of
  *                              dcol[(n, (iy+P-ky)/S, (ix+P-kx)/S)][(ky,kx,ci)]      (a gather: no atomics)
  *
- * Layout: images NHWC, weights [ky][kx][ci][co] = a row-major (K*K*Ci, Co) matrix; image offsets say where
- * a chunk of images begins. V divides Ci (and Co where a kernel runs along it).
- * Ownership: id 0 = segment * lanes + lane, id 1 = row of the image, id 2 = image. A segment is `span`
- * pixels of the row; a lane owns the vectors lane, lane + lanes, ... of each of its pixels. One lane and the
- * whole row in the vector class; in the SIMT class a lane for each vector and one pixel. */
+ * Layout: images NHWC, weights [ky][kx][ci][co] = a row-major (K*K*Ci, Co) matrix; image offsets
+ * say where a chunk of images begins. V divides Ci (and Co where a kernel runs along it).
+ * Ownership: id 0 = segment * lanes + lane, id 1 = row of the image, id 2 = image. A segment is
+ * `span` pixels of the row; a lane owns the vectors lane, lane + lanes, ... of each of its pixels.
+ * One lane and the whole row in the vector class; in the SIMT class a lane for each vector and one
+ * pixel. */
 
 kernel void conv_fwd_im2col(global const float *x, // (N, H, W, Ci)
                             global float *col,     // (images, Ho, Wo, K*K*Ci)
@@ -71,8 +72,8 @@ kernel void conv_fwd_bias_gemm(global const float *b, // (Co)
             y[(size_t)r * Co + c] = b[c];
 }
 
-/* Sums over chunks of `span` rows: run on dy (rows, Co) it gives (chunks, Co), and run on that with one
- * chunk it gives db. One item owns a channel and a chunk: id 0 = chunk * Co + channel. */
+/* Sums over chunks of `span` rows: run on dy (rows, Co) it gives (chunks, Co), and run on that
+ * with one chunk it gives db. One item owns a channel and a chunk: id 0 = chunk * Co + channel. */
 kernel void conv_bwd_bias_gemm(global const float *dy, global float *sums, int rows, int Co, int span)
 {
     const int c = get_global_id(0) % Co, t = get_global_id(0) / Co, last = min((t + 1) * span, rows);

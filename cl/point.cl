@@ -5,8 +5,8 @@
  *     u of element i: word i % 4 of Philox(counter (i / 4, layer, 0, CLN_STREAM_DROPOUT), key (seed, step)),
  *     as a float in [0, 1); elements are counted over the batch, NHWC.
  *
- * Ownership: an item owns `chunk` neighbouring elements: thousands in the vector class, few in the SIMT
- * class. V divides the number of elements and the chunk; 4 divides dropout's chunk. */
+ * Ownership: an item owns `chunk` neighbouring elements: thousands in the vector class, few in the
+ * SIMT class. V divides the number of elements and the chunk; 4 divides dropout's chunk. */
 
 kernel void point_fwd_add(global const float *x0, global const float *x1, global float *y, // (count)
                           int count, int chunk)

@@ -9,9 +9,10 @@
  * A window holds iy in [oy*S - P, oy*S - P + K), likewise ix. Backward gathers: no atomics.
  *
  * Layout: NHWC; V divides C. gradients: = or += by `accumulate`.
- * Ownership: id 0 = segment * lanes + lane, id 1 = row, id 2 = image, of what is written. A segment is
- * `span` pixels of the row; a lane owns the channel vectors lane, lane + lanes, ... One lane and the whole
- * row in the vector class; in the SIMT class a lane for each vector and one pixel.
+ * Ownership: id 0 = segment * lanes + lane, id 1 = row, id 2 = image, of what is written. A
+ * segment is `span` pixels of the row; a lane owns the channel vectors lane, lane + lanes, ... One
+ * lane and the whole row in the vector class; in the SIMT class a lane for each vector and one
+ * pixel.
  * gap forward: id 0 = lane, id 1 = image. */
 
 kernel void pool_fwd_max(global const float *x, // (N, H, W, C)
@@ -35,8 +36,8 @@ kernel void pool_fwd_max(global const float *x, // (N, H, W, C)
     }
 }
 
-/* Whether pixel (iy, ix) with value v wins the window that begins at (wy, wx): it beats all before it, and
- * none behind beats it. image is at the vector's first channel. */
+/* Whether pixel (iy, ix) with value v wins the window that begins at (wy, wx): it beats all before
+ * it, and none behind beats it. image is at the vector's first channel. */
 static ivec pool_wins(global const float *image, int H, int W, int C, int K, int wy, int wx, int iy, int ix, vec v)
 {
     ivec wins = (ivec)(-1);

@@ -14,23 +14,33 @@
 static const double INK[3] = {0.13, 0.13, 0.15};
 static const double GREY[3] = {0.42, 0.42, 0.45};
 static const double GRID[3] = {0.90, 0.90, 0.92};
-static const double BLUE[3] = {0.00, 0.45, 0.70}; /* Okabe and Ito: told apart by all eyes and in print */
-static const double RED[3] = {0.84, 0.37, 0.00};
+static const double BLUE[3] = {0x00 / 255.0, 0x72 / 255.0,
+                               0xb2 /
+                                   255.0}; /* Okabe and Ito: told apart by all eyes and in print */
+static const double RED[3] = {0xd5 / 255.0, 0x5e / 255.0, 0x00 / 255.0};
 
-enum { MAX_SIDE = 8192, TEXT_MAX = 512 };
+enum { MAX_SIDE = 8192, MAX_TICKS = 30, TEXT_MAX = 512 };
 
 typedef struct rect {
     double x, y, w, h;
 } rect;
 
-static void ink(cairo_t *cr, const double rgb[3]) { cairo_set_source_rgb(cr, rgb[0], rgb[1], rgb[2]); }
+static void ink(cairo_t *cr, const double rgb[3])
+{
+    cairo_set_source_rgb(cr, rgb[0], rgb[1], rgb[2]);
+}
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* Bytes of the UTF-8 sequence at s; 0: none (overlong forms and surrogates are none either). */
 static int utf8_length(const unsigned char *s)
 {
-    int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    int n = s[0] < 0x80   ? 1
+            : s[0] < 0xc2 ? 0
+            : s[0] < 0xe0 ? 2
+            : s[0] < 0xf0 ? 3
+            : s[0] < 0xf5 ? 4
+                          : 0;
 
     for (int i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
@@ -120,8 +130,13 @@ static void font(cairo_t *cr, bool bold)
 
 typedef struct axis {
     double low, high, step; /* range in values, distance of ticks */
-    int decimals;           /* of the ticks' labels */
 } axis;
+
+/* Values so large that arithmetic with them overflows are left out like those that are not finite. */
+static bool drawable(const cln_series *s, int i)
+{
+    return fabs(s->x[i]) < 1e100 && fabs(s->y[i]) < 1e100;
+}
 
 /* The smallest of 1, 2, 5 times a power of ten that is at least x > 0. */
 static double nice_step(double x)
@@ -138,7 +153,7 @@ static double nice_step(double x)
 /* Axis from values in [low, high] with about `ticks` intervals; ends at ticks unless `tight`. */
 static axis make_axis(double low, double high, int ticks, bool whole, bool tight)
 {
-    axis a = {low, high, 1, 0};
+    axis a = {low, high, 1};
 
     if (!(high - low > 1e-9 * fmax(fabs(low), fabs(high)))) { /* one value, or none: give it room */
         double room = whole ? 1 : fmax(0.05 * fabs(low), 1e-6);
@@ -152,7 +167,6 @@ static axis make_axis(double low, double high, int ticks, bool whole, bool tight
         a.low = floor(a.low / a.step + 1e-9) * a.step;
         a.high = ceil(a.high / a.step - 1e-9) * a.step;
     }
-    a.decimals = (int)fmin(9, fmax(0, -floor(log10(a.step) + 1e-9)));
     return a;
 }
 
@@ -162,9 +176,8 @@ static bool value_range(const cln_panel *p, bool of_y, double *low, double *high
 
     for (int i = 0; i < p->n_series; i++)
         for (int k = 0; k < p->series[i].count; k++) {
-            double x = p->series[i].x[k], y = p->series[i].y[k];
-            double v = of_y ? y : x;
-            if (!isfinite(x) || !isfinite(y))
+            double v = of_y ? p->series[i].y[k] : p->series[i].x[k];
+            if (!drawable(&p->series[i], k))
                 continue;
             *low = any ? fmin(*low, v) : v;
             *high = any ? fmax(*high, v) : v;
@@ -196,8 +209,14 @@ static axis y_axis(const cln_panel *p)
     return a;
 }
 
-static double place_x(axis a, rect r, double v) { return r.x + (v - a.low) / (a.high - a.low) * r.w; }
-static double place_y(axis a, rect r, double v) { return r.y + r.h - (v - a.low) / (a.high - a.low) * r.h; }
+static double place_x(axis a, rect r, double v)
+{
+    return r.x + (v - a.low) / (a.high - a.low) * r.w;
+}
+static double place_y(axis a, rect r, double v)
+{
+    return r.y + r.h - (v - a.low) / (a.high - a.low) * r.h;
+}
 
 /* Calls for the ticks in turn: *i counts from 0. */
 static bool next_tick(axis a, int *i, double *v)
@@ -205,7 +224,17 @@ static bool next_tick(axis a, int *i, double *v)
     *v = (ceil(a.low / a.step - 1e-6) + (*i)++) * a.step;
     if (fabs(*v) < 1e-9 * a.step)
         *v = 0; /* not -0 */
-    return *v <= a.high + 1e-6 * a.step;
+    return *i <= MAX_TICKS && *v <= a.high + 1e-6 * a.step;
+}
+
+static void tick_label(char out[32], axis a, double v)
+{
+    int decimals = (int)fmax(0, -floor(log10(a.step) + 1e-9));
+
+    if (decimals > 5 || a.step >= 1e5)
+        snprintf(out, 32, "%.6g", v);
+    else
+        snprintf(out, 32, "%.*f", decimals, v);
 }
 
 static void draw_axes(cairo_t *cr, const cln_panel *p, axis ax, axis ay, rect r)
@@ -222,7 +251,7 @@ static void draw_axes(cairo_t *cr, const cln_panel *p, axis ax, axis ay, rect r)
         cairo_line_to(cr, r.x + r.w, y);
         cairo_stroke(cr);
         ink(cr, GREY);
-        snprintf(label, sizeof label, "%.*f", ay.decimals, v);
+        tick_label(label, ay, v);
         draw_text(cr, r.x - 9, y + 4.5, 1, 13, 60, label);
     }
     for (int i = 0; next_tick(ax, &i, &v);) {
@@ -231,7 +260,7 @@ static void draw_axes(cairo_t *cr, const cln_panel *p, axis ax, axis ay, rect r)
         cairo_move_to(cr, x, r.y + r.h);
         cairo_line_to(cr, x, r.y + r.h + 5);
         cairo_stroke(cr);
-        snprintf(label, sizeof label, "%.*f", ax.decimals, v);
+        tick_label(label, ax, v);
         draw_text(cr, x, r.y + r.h + 21, 0.5, 13, 80, label);
     }
     ink(cr, GREY);
@@ -262,7 +291,7 @@ static void draw_series(cairo_t *cr, const cln_series *s, axis ax, axis ay, rect
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);
     for (int i = 0; i < s->count; i++) {
-        bool good = isfinite(s->x[i]) && isfinite(s->y[i]);
+        bool good = drawable(s, i);
         if (good && drawing)
             cairo_line_to(cr, place_x(ax, r, s->x[i]), place_y(ay, r, s->y[i]));
         else if (good)
@@ -271,9 +300,8 @@ static void draw_series(cairo_t *cr, const cln_series *s, axis ax, axis ay, rect
     }
     cairo_stroke(cr);
     for (int i = 0; i < s->count; i++) {
-        bool good = isfinite(s->x[i]) && isfinite(s->y[i]);
-        bool alone = (i == 0 || !isfinite(s->y[i - 1])) && (i + 1 == s->count || !isfinite(s->y[i + 1]));
-        if (!good || (s->count > 30 && !alone))
+        bool alone = (i == 0 || !drawable(s, i - 1)) && (i + 1 == s->count || !drawable(s, i + 1));
+        if (!drawable(s, i) || (s->count > 30 && !alone))
             continue;
         cairo_arc(cr, place_x(ax, r, s->x[i]), place_y(ay, r, s->y[i]), radius, 0, 2 * acos(-1));
         cairo_fill(cr);
@@ -290,7 +318,9 @@ static int count_inside(const cln_panel *p, axis ax, axis ay, rect r, rect box)
     for (int i = 0; i < p->n_series; i++) {
         const cln_series *s = &p->series[i];
         for (int k = 0; k < s->count * PARTS; k++) {
-            int a = k / PARTS, b = a + 1 < s->count ? a + 1 : a;
+            int a = k / PARTS, b = a + 1 < s->count && drawable(s, a + 1) ? a + 1 : a;
+            if (!drawable(s, a))
+                continue;
             double t = (double)(k % PARTS) / PARTS;
             double x = place_x(ax, r, s->x[a] + t * (s->x[b] - s->x[a]));
             double y = place_y(ay, r, s->y[a] + t * (s->y[b] - s->y[a]));
@@ -381,8 +411,9 @@ static cairo_status_t append_png(void *closure, const unsigned char *bytes, unsi
 static int start(int width, int height, const char *title, cairo_t **out, cln_error *err)
 {
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "a picture of %d x %d pixels: each side must be 1 to %d", width,
-                        height, MAX_SIDE);
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT,
+                        "a picture of %d x %d pixels: each side must be 1 to %d", width, height,
+                        MAX_SIDE);
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
     cairo_t *cr = cairo_create(surface);
     cairo_surface_destroy(surface); /* cr keeps it */
@@ -417,8 +448,8 @@ static int finish(cairo_t *cr, const char *path, cln_error *err)
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-int cln_figure_panels(const char *path, const char *title, const cln_panel *panels, int n_panels, int width,
-                      int height, cln_error *err)
+int cln_figure_panels(const char *path, const char *title, const cln_panel *panels, int n_panels,
+                      int width, int height, cln_error *err)
 {
     const double left = 78, right = 22, top = 62, bottom = 62; /* of each panel */
     cairo_t *cr = NULL;
@@ -435,7 +466,8 @@ int cln_figure_panels(const char *path, const char *title, const cln_panel *pane
     return finish(cr, path, err);
 }
 
-int cln_figure_curves(const char *path, const char *title, const cln_metrics *metrics, int count, cln_error *err)
+int cln_figure_curves(const char *path, const char *title, const cln_metrics *metrics, int count,
+                      cln_error *err)
 {
     enum { EPOCH, TRAIN_LOSS, TEST_LOSS, TRAIN_ACC, TEST_ACC, COLUMNS };
     double *column[COLUMNS];
@@ -523,8 +555,8 @@ static void draw_mistake(cairo_t *cr, const cln_mistake *m, int channels, int h,
     draw_text(cr, middle, r.y + r.h + 39, 0.5, 14, r.w + 18, line);
 }
 
-int cln_figure_misclassified(const char *path, const char *title, const cln_mistake *mistakes, int n, int channels,
-                             int h, int w, cln_error *err)
+int cln_figure_misclassified(const char *path, const char *title, const cln_mistake *mistakes,
+                             int n, int channels, int h, int w, cln_error *err)
 {
     const double side = 192, gap = 36, top = 62, caption = 62;
     int rows = n > CLN_MISTAKES_ACROSS ? 2 : 1;
@@ -533,17 +565,19 @@ int cln_figure_misclassified(const char *path, const char *title, const cln_mist
     cairo_t *cr = NULL;
 
     if ((channels != 1 && channels != 3) || h < 1 || w < 1 || h > MAX_SIDE || w > MAX_SIDE)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw images of %d x %d with %d channels", w, h, channels);
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw images of %d x %d with %d channels", w,
+                        h, channels);
     if (n < 0 || n > CLN_MISTAKES_MAX)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %d images, only 0 to %d", n, CLN_MISTAKES_MAX);
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %d images, only 0 to %d", n,
+                        CLN_MISTAKES_MAX);
     int rc = start(width, height, title, &cr, err);
     if (rc != 0)
         return rc;
     if (n == 0)
         draw_text(cr, width / 2.0, 80, 0.5, 15, width - 40, "No image was misclassified.");
     for (int i = 0; i < n; i++) {
-        rect r = {gap + (i % CLN_MISTAKES_ACROSS) * (side + gap), top + (i / CLN_MISTAKES_ACROSS) * (side + caption),
-                  side, side};
+        int row = i / CLN_MISTAKES_ACROSS, column = i % CLN_MISTAKES_ACROSS;
+        rect r = {gap + column * (side + gap), top + row * (side + caption), side, side};
         draw_mistake(cr, &mistakes[i], channels, h, w, r);
     }
     return finish(cr, path, err);

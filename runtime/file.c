@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_TEMPORARIES = 100 }; /* names tried before giving up: leftovers of processes of the same pid */
+enum {
+    MAX_TEMPORARIES = 100
+}; /* names tried before giving up: leftovers of processes of the same pid */
 
 static const char *advice(int code)
 {
@@ -47,8 +49,9 @@ int cln_path_join(char *out, size_t size, const char *dir, const char *name, cln
     int length = snprintf(out, size, "%s%s%s", alone ? "" : dir, slash, name);
 
     if (length < 0 || (size_t)length >= size)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "the path %.60s.../%.60s is too long (limit %zu bytes)",
-                        dir, name, size - 1);
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT,
+                        "the path %.60s.../%.60s is too long (limit %zu bytes)", dir, name,
+                        size - 1);
     return 0;
 }
 
@@ -152,25 +155,25 @@ int cln_file_read(int fd, const char *path, void *bytes, size_t n, cln_error *er
     return 0;
 }
 
-int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, size_t *n, cln_error *err)
+int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, size_t *n,
+                      cln_error *err)
 {
-    unsigned char *block = NULL;
-    uint64_t length;
-    int fd;
+    uint64_t length = 0;
+    int fd = -1;
     int rc = cln_file_open(path, &fd, &length, err);
 
     if (rc != 0)
         return rc;
-    if (length > limit) {
+    unsigned char *block = length > limit ? NULL : malloc((size_t)length + 1);
+    if (length > limit)
         rc = CLN_FAIL(err, CLN_ERR_DATA, "%s is too large: %ju bytes, at most %zu are read", path,
                       (uintmax_t)length, limit);
-    } else {
-        block = malloc((size_t)length + 1);
-        rc = block == NULL ? CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path)
-                           : cln_file_read(fd, path, block, (size_t)length, err);
-    }
+    else if (block == NULL)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    else
+        rc = cln_file_read(fd, path, block, (size_t)length, err);
     close(fd);
-    if (rc != 0) {
+    if (rc != 0 || block == NULL) {
         free(block);
         return rc;
     }
@@ -206,8 +209,8 @@ static int open_temporary(cln_writer *w, cln_error *err)
     if (name[0] == '\0')
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s names a folder, not a file", w->path);
     for (int k = 0; fd < 0 && k < MAX_TEMPORARIES; k++) {
-        int n = snprintf(w->temporary, sizeof w->temporary, "%.*s.%s.%ld-%d.tmp", (int)(name - w->path),
-                         w->path, name, (long)getpid(), k);
+        int n = snprintf(w->temporary, sizeof w->temporary, "%.*s.%s.%ld-%d.tmp",
+                         (int)(name - w->path), w->path, name, (long)getpid(), k);
         if (n < 0 || (size_t)n >= sizeof w->temporary)
             return cln_file_error(err, "cannot write", w->path, ENAMETOOLONG);
         fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -309,12 +312,12 @@ int cln_file_append_line(const char *path, const char *line, cln_error *err)
 
     if (text == NULL)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
-    memcpy(text, line, n);
-    memcpy(text + n, "\n", 2);
+    memcpy(text, line, n + 1);
+    text[n++] = '\n';
 
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     off_t end = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    int code = fd < 0 || end < 0 ? errno : write_fully(fd, text, n + 1);
+    int code = fd < 0 || end < 0 ? errno : write_fully(fd, text, n);
     if (code == 0 && fsync(fd) != 0 && errno != EINVAL) /* EINVAL: a pipe or the like */
         code = errno;
     if (code != 0 && end >= 0 && ftruncate(fd, end) != 0)
@@ -335,10 +338,10 @@ int cln_sha256_hex(const void *bytes, size_t n, char hex[CLN_SHA256_HEX], cln_er
 
     if (EVP_Digest(bytes, n, hash, &length, EVP_sha256(), NULL) != 1 || length != 32)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "libcrypto cannot compute a SHA-256");
-    for (unsigned int i = 0; i < length; i++) {
+    for (size_t i = 0; i < length; i++) {
         hex[2 * i] = digits[hash[i] >> 4];
         hex[2 * i + 1] = digits[hash[i] & 15];
     }
-    hex[2 * length] = '\0';
+    hex[CLN_SHA256_HEX - 1] = '\0';
     return 0;
 }

@@ -27,7 +27,8 @@ int cln_file_read(int fd, const char *path, void *bytes, size_t n, cln_error *er
 /* Reads a regular file whole. *bytes (freed by the caller with free) ends with a NUL that *n does not
  * count, so that text may be parsed in place. Larger than `limit` bytes: CLN_ERR_DATA. Outputs are
  * untouched on failure. */
-int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, size_t *n, cln_error *err);
+int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, size_t *n,
+                      cln_error *err);
 
 /* Replaces path's contents by n bytes, or leaves the old file as it was: temporary file in the same
  * folder, fsync, rename, fsync of the folder. CLN_ERR_IO. */
@@ -45,7 +46,7 @@ int cln_file_append_line(const char *path, const char *line, cln_error *err);
  *         rc = cln_writer_put(&w, bytes, n, err);
  *     return cln_writer_close(&w, rc, err);                                                        */
 typedef struct cln_writer {
-    FILE *file;                    /* NULL: not open; close is then harmless */
+    FILE *file; /* NULL: not open; close is then harmless */
     char path[CLN_PATH_MAX];
     char temporary[CLN_PATH_MAX];
 } cln_writer;

@@ -12,8 +12,9 @@
 enum { MAX_METRICS = 64 << 20 }; /* bytes of a metrics.jsonl that is read */
 
 /* The summary first: a folder that was half cleared must not pass for a finished run. */
-static const char *const run_files[] = {CLN_RUN_SUMMARY, CLN_RUN_CHECKPOINT, CLN_RUN_MODEL, CLN_RUN_CURVES,
-                                        CLN_RUN_MISTAKES, CLN_RUN_METRICS, CLN_RUN_CONFIG};
+static const char *const run_files[] = {CLN_RUN_SUMMARY, CLN_RUN_CHECKPOINT, CLN_RUN_MODEL,
+                                        CLN_RUN_CURVES,  CLN_RUN_MISTAKES,   CLN_RUN_METRICS,
+                                        CLN_RUN_CONFIG};
 enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
 int cln_run_path(const cln_run *run, const char *name, char path[CLN_PATH_MAX], cln_error *err)
@@ -48,16 +49,17 @@ static int busy(const cln_run *run, cln_error *err)
 
     if (end != text && *end == '\n' && pid > 0)
         snprintf(who, sizeof who, " (pid %ld)", pid);
-    return CLN_FAIL(err, CLN_ERR_BUSY,
-                    "another process%s is training into %s: wait for its end, or choose another --out", who,
-                    run->dir);
+    return CLN_FAIL(
+        err, CLN_ERR_BUSY,
+        "another process%s is training into %s: wait for its end, or choose another --out", who,
+        run->dir);
 }
 
 /* Locks DIR/.lock and writes our pid into it, for the message that others get. The file stays when the run
  * ends: removing it would let two processes lock two files of the same name. */
 static int take_lock(cln_run *run, cln_error *err)
 {
-    char path[CLN_PATH_MAX], text[32];
+    char path[CLN_PATH_MAX];
     int rc = cln_run_path(run, ".lock", path, err);
 
     if (rc != 0)
@@ -66,8 +68,10 @@ static int take_lock(cln_run *run, cln_error *err)
     if (run->lock < 0)
         return cln_file_error(err, "cannot write", path, errno);
     if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
-        rc = errno == EWOULDBLOCK ? busy(run, err) : cln_file_error(err, "cannot lock", path, errno);
+        rc =
+            errno == EWOULDBLOCK ? busy(run, err) : cln_file_error(err, "cannot lock", path, errno);
     } else {
+        char text[32];
         int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
         if (ftruncate(run->lock, 0) != 0 || pwrite(run->lock, text, (size_t)n, 0) != n)
             rc = cln_file_error(err, "cannot write", path, errno);
@@ -107,30 +111,36 @@ static void remove_leftovers(const cln_run *run)
 static int check_new(const cln_run *run, cln_error *err)
 {
     if (has(run, CLN_RUN_SUMMARY))
-        return CLN_FAIL(err, CLN_ERR_EXISTS,
-                        "%s holds a finished run: choose another --out, or --overwrite to replace it", run->dir);
+        return CLN_FAIL(
+            err, CLN_ERR_EXISTS,
+            "%s holds a finished run: choose another --out, or --overwrite to replace it",
+            run->dir);
     if (has(run, CLN_RUN_CHECKPOINT))
         return CLN_FAIL(err, CLN_ERR_EXISTS,
-                        "%s holds an unfinished run: `clnorm train --resume %s` goes on, --overwrite starts again",
+                        "%s holds an unfinished run: `clnorm train --resume %s` goes on, "
+                        "--overwrite starts again",
                         run->dir, run->dir);
     /* A config alone is what a run leaves that was stopped before its first checkpoint: no loss. */
     for (int i = 0; i < N_RUN_FILES; i++)
         if (strcmp(run_files[i], CLN_RUN_CONFIG) != 0 && has(run, run_files[i]))
-            return CLN_FAIL(err, CLN_ERR_EXISTS,
-                            "%s holds %s of an earlier run but no checkpoint to go on from: choose another "
-                            "--out, or --overwrite to replace it",
-                            run->dir, run_files[i]);
+            return CLN_FAIL(
+                err, CLN_ERR_EXISTS,
+                "%s holds %s of an earlier run but no checkpoint to go on from: choose another "
+                "--out, or --overwrite to replace it",
+                run->dir, run_files[i]);
     return 0;
 }
 
 static int check_resume(const cln_run *run, cln_error *err)
 {
     if (has(run, CLN_RUN_SUMMARY))
-        return CLN_FAIL(err, CLN_ERR_EXISTS, "the run in %s is finished: there is nothing to resume", run->dir);
+        return CLN_FAIL(err, CLN_ERR_EXISTS,
+                        "the run in %s is finished: there is nothing to resume", run->dir);
     if (!has(run, CLN_RUN_CHECKPOINT) || !has(run, CLN_RUN_CONFIG))
         return CLN_FAIL(err, CLN_ERR_CHECKPOINT,
-                        "%s has no %s to go on from: start it with `clnorm train --out %s`", run->dir,
-                        has(run, CLN_RUN_CONFIG) ? CLN_RUN_CHECKPOINT : CLN_RUN_CONFIG, run->dir);
+                        "%s has no %s to go on from: start it with `clnorm train --out %s`",
+                        run->dir, has(run, CLN_RUN_CONFIG) ? CLN_RUN_CHECKPOINT : CLN_RUN_CONFIG,
+                        run->dir);
     return 0;
 }
 
@@ -145,7 +155,9 @@ int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *er
     if (rc == 0)
         rc = take_lock(run, err);
     if (rc == 0) /* again under the lock: the run may have just ended */
-        rc = mode == CLN_RUN_NEW ? check_new(run, err) : mode == CLN_RUN_RESUME ? check_resume(run, err) : 0;
+        rc = mode == CLN_RUN_NEW      ? check_new(run, err)
+             : mode == CLN_RUN_RESUME ? check_resume(run, err)
+                                      : 0;
     if (rc != 0)
         cln_run_close(run);
     else
@@ -175,9 +187,15 @@ void cln_run_close(cln_run *run)
 /* 15 digits are what every double keeps, and print 80.31 as a person wrote it. */
 enum { DIGITS = 15 };
 
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
 
-static json_t *rounded(double x, double scale) { return number(round(x * scale) / scale); }
+static json_t *rounded(double x, double scale)
+{
+    return number(round(x * scale) / scale);
+}
 
 json_t *cln_run_text(const char *s)
 {
@@ -220,11 +238,11 @@ int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err
 
     if (rc != 0)
         return rc;
-    json_t *line = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", m->epoch, "lr", number(m->lr),
-                             "train_loss", number(m->train_loss), "train_acc", number(m->train_acc),
-                             "test_loss", number(m->test_loss), "test_acc", number(m->test_acc),
-                             "images_per_second", rounded(m->images_per_second, 10), "seconds",
-                             rounded(m->seconds, 1000));
+    json_t *line = json_pack(
+        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", m->epoch, "lr", number(m->lr),
+        "train_loss", number(m->train_loss), "train_acc", number(m->train_acc), "test_loss",
+        number(m->test_loss), "test_acc", number(m->test_acc), "images_per_second",
+        rounded(m->images_per_second, 10), "seconds", rounded(m->seconds, 1000));
     char *text = json_dumps(line, JSON_REAL_PRECISION(DIGITS));
     json_decref(line);
     if (text == NULL)
@@ -247,7 +265,8 @@ static bool parse_metrics(const char *text, size_t n, cln_metrics *m)
     json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     json_int_t epoch = json_integer_value(json_object_get(line, "epoch"));
     bool good = epoch >= 1 && epoch <= INT32_MAX && field(line, "lr", &m->lr) &&
-                field(line, "train_loss", &m->train_loss) && field(line, "train_acc", &m->train_acc) &&
+                field(line, "train_loss", &m->train_loss) &&
+                field(line, "train_acc", &m->train_acc) &&
                 field(line, "test_loss", &m->test_loss) && field(line, "test_acc", &m->test_acc) &&
                 field(line, "images_per_second", &m->images_per_second) &&
                 field(line, "seconds", &m->seconds);
@@ -270,7 +289,8 @@ static bool next_line(const unsigned char *text, size_t n, size_t at, size_t *le
 
 static int not_metrics(cln_error *err, const char *path, int line)
 {
-    return CLN_FAIL(err, CLN_ERR_DATA, "%s:%d: not a line of metrics; mend or delete this line", path, line);
+    return CLN_FAIL(err, CLN_ERR_DATA, "%s:%d: not a line of metrics; mend or delete this line",
+                    path, line);
 }
 
 int cln_run_cut_metrics(const cln_run *run, int epoch, cln_error *err)
@@ -310,8 +330,10 @@ int cln_metrics_read(const char *path, cln_metrics **out, int *count, cln_error 
     for (size_t i = 0; i < n; i++)
         lines += text[i] == '\n';
     cln_metrics *list = malloc((lines + 1) * sizeof *list);
-    if (list == NULL)
-        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    if (list == NULL) {
+        free(text);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    }
     int read = 0;
     for (size_t at = 0; rc == 0 && next_line(text, n, at, &length); at += length + 1, read++)
         if (!parse_metrics((const char *)text + at, length, &list[read]))
@@ -358,21 +380,22 @@ void cln_summary_of_metrics(cln_summary *s, const cln_metrics *m, int count)
     s->test_acc = last->test_acc;
     s->best_test_acc = best->test_acc;
     s->best_epoch = best->epoch;
-    s->images_per_second = (rate_of_rank(m, count, (count - 1) / 2) + rate_of_rank(m, count, count / 2)) / 2;
+    s->images_per_second =
+        (rate_of_rank(m, count, (count - 1) / 2) + rate_of_rank(m, count, count / 2)) / 2;
 }
 
 int cln_run_write_summary(const cln_run *run, const cln_summary *s, cln_error *err)
 {
-    json_t *value = json_pack("{s:o, s:o, s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:I, s:s}", "model",
-                              cln_run_text(s->model),
-                              "norm", cln_run_text(s->norm), "params", (json_int_t)s->params, "epochs", s->epochs,
-                              "train_acc", number(s->train_acc), "test_acc", number(s->test_acc),
-                              "best_test_acc", number(s->best_test_acc), "best_epoch", s->best_epoch,
-                              "images_per_second", rounded(s->images_per_second, 10), "seconds",
-                              rounded(s->seconds, 1000), "device", cln_run_text(s->device), "seed", (json_int_t)s->seed,
-                              "weights_sha256", s->weights_sha256);
-    int rc = value == NULL ? CLN_FAIL(err, CLN_ERR_MEMORY, "cannot make %s/" CLN_RUN_SUMMARY, run->dir)
-                           : cln_run_write_json(run, CLN_RUN_SUMMARY, value, err);
+    json_t *value = json_pack(
+        "{s:o, s:o, s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:I, s:s}", "model",
+        cln_run_text(s->model), "norm", cln_run_text(s->norm), "params", (json_int_t)s->params,
+        "epochs", s->epochs, "train_acc", number(s->train_acc), "test_acc", number(s->test_acc),
+        "best_test_acc", number(s->best_test_acc), "best_epoch", s->best_epoch, "images_per_second",
+        rounded(s->images_per_second, 10), "seconds", rounded(s->seconds, 1000), "device",
+        cln_run_text(s->device), "seed", (json_int_t)s->seed, "weights_sha256", s->weights_sha256);
+    int rc = value == NULL
+                 ? CLN_FAIL(err, CLN_ERR_MEMORY, "cannot make %s/" CLN_RUN_SUMMARY, run->dir)
+                 : cln_run_write_json(run, CLN_RUN_SUMMARY, value, err);
     json_decref(value);
     return rc;
 }

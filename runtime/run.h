@@ -9,13 +9,13 @@
 #include "file.h"
 
 /* Every file that a run makes, in DIR; --overwrite removes these and nothing else. */
-#define CLN_RUN_CONFIG "config.json"
-#define CLN_RUN_METRICS "metrics.jsonl"
-#define CLN_RUN_SUMMARY "summary.json"
-#define CLN_RUN_MODEL "model.safetensors"
+#define CLN_RUN_CONFIG     "config.json"
+#define CLN_RUN_METRICS    "metrics.jsonl"
+#define CLN_RUN_SUMMARY    "summary.json"
+#define CLN_RUN_MODEL      "model.safetensors"
 #define CLN_RUN_CHECKPOINT "checkpoint.safetensors"
-#define CLN_RUN_CURVES "curves.png"
-#define CLN_RUN_MISTAKES "misclassified.png"
+#define CLN_RUN_CURVES     "curves.png"
+#define CLN_RUN_MISTAKES   "misclassified.png"
 
 typedef enum {
     CLN_RUN_NEW,       /* nothing of an earlier run may be there */
@@ -70,12 +70,12 @@ typedef struct cln_summary {
     const char *model, *norm, *device, *weights_sha256; /* borrowed */
     int64_t params;
     uint64_t seed;
-    int epochs;                  /* that were trained */
-    double train_acc, test_acc;  /* of the last one, in percent */
+    int epochs;                 /* that were trained */
+    double train_acc, test_acc; /* of the last one, in percent */
     double best_test_acc;
-    int best_epoch;              /* the first that reached it */
-    double images_per_second;    /* median over the epochs */
-    double seconds;              /* all epochs together */
+    int best_epoch;           /* the first that reached it */
+    double images_per_second; /* median over the epochs */
+    double seconds;           /* all epochs together */
 } cln_summary;
 
 /* Fills epochs, accuracies, best epoch, rate and seconds from count >= 1 epochs; the rest is untouched. */

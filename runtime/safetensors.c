@@ -81,8 +81,9 @@ static bool count_bytes(cln_st_dtype dtype, const int64_t *dims, int rank, size_
     return true;
 }
 
-/* Adds without looking at the other names. */
-static int push(cln_st_file *st, const cln_st_tensor *like, const void *data, cln_error *err)
+/* Adds without looking at the other names; returns the new tensor, NULL: no memory. */
+static cln_st_tensor *push(cln_st_file *st, const cln_st_tensor *like, const void *data,
+                           cln_error *err)
 {
     cln_st_tensor *grown = realloc(st->tensors, ((size_t)st->n_tensors + 1) * sizeof *grown);
 
@@ -93,16 +94,17 @@ static int push(cln_st_file *st, const cln_st_tensor *like, const void *data, cl
     if (grown == NULL || name == NULL || copy == NULL) {
         free(name);
         free(copy);
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the tensor '%s' (%zu bytes)", like->name,
-                        like->bytes);
+        CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the tensor '%s' (%zu bytes)", like->name,
+                 like->bytes);
+        return NULL;
     }
     if (data != NULL)
         memcpy(copy, data, like->bytes);
-    grown[st->n_tensors] = *like;
-    grown[st->n_tensors].name = name;
-    grown[st->n_tensors].data = copy;
-    st->n_tensors++;
-    return 0;
+    cln_st_tensor *t = &grown[st->n_tensors++];
+    *t = *like;
+    t->name = name;
+    t->data = copy;
+    return t;
 }
 
 int cln_st_add(cln_st_file *st, const char *name, cln_st_dtype dtype, const int64_t *dims, int rank,
@@ -121,7 +123,7 @@ int cln_st_add(cln_st_file *st, const char *name, cln_st_dtype dtype, const int6
         return CLN_FAIL(err, CLN_ERR_INTERNAL, "cannot add the tensor '%.60s': %s", name, fault);
     if (rank > 0)
         memcpy(t.dims, dims, (size_t)rank * sizeof *dims);
-    return push(st, &t, data, err);
+    return push(st, &t, data, err) != NULL ? 0 : CLN_ERR_MEMORY;
 }
 
 static int push_meta(cln_st_file *st, const char *key, const char *value, cln_error *err)
@@ -168,11 +170,12 @@ static void describe(char out[SHAPE_TEXT], cln_st_dtype dtype, const int64_t *di
     int n = snprintf(out, SHAPE_TEXT, "%s%s", dtypes[dtype].name, rank == 0 ? " (one value)" : "");
 
     for (int i = 0; i < rank; i++)
-        n += snprintf(out + n, (size_t)(SHAPE_TEXT - n), "%c%lld", i == 0 ? ' ' : 'x', (long long)dims[i]);
+        n += snprintf(out + n, (size_t)(SHAPE_TEXT - n), "%c%lld", i == 0 ? ' ' : 'x',
+                      (long long)dims[i]);
 }
 
-int cln_st_expect(const cln_st_file *st, const char *name, cln_st_dtype dtype, const int64_t *dims, int rank,
-                  const cln_st_tensor **out, cln_error *err)
+int cln_st_expect(const cln_st_file *st, const char *name, cln_st_dtype dtype, const int64_t *dims,
+                  int rank, const cln_st_tensor **out, cln_error *err)
 {
     const cln_st_tensor *t = cln_st_find(st, name);
     const char *path = st->path == NULL ? "checkpoint" : st->path;
@@ -180,12 +183,13 @@ int cln_st_expect(const cln_st_file *st, const char *name, cln_st_dtype dtype, c
 
     describe(wanted, dtype, dims, rank);
     if (t == NULL)
-        return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s belongs to another model: it has no '%s' (%s)", path,
-                        name, wanted);
+        return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s belongs to another model: it has no '%s' (%s)",
+                        path, name, wanted);
     describe(found, t->dtype, t->dims, t->rank);
     if (strcmp(wanted, found) != 0)
-        return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s belongs to another model: '%s' is %s there, not %s",
-                        path, name, found, wanted);
+        return CLN_FAIL(err, CLN_ERR_CHECKPOINT,
+                        "%s belongs to another model: '%s' is %s there, not %s", path, name, found,
+                        wanted);
     *out = t;
     return 0;
 }
@@ -204,8 +208,9 @@ static json_t *entry_of(const cln_st_tensor *t, size_t at)
         json_decref(shape);
         return NULL;
     }
+    json_int_t begin = (json_int_t)at, bytes = (json_int_t)t->bytes;
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[t->dtype].name, "shape", shape,
-                     "data_offsets", (json_int_t)at, (json_int_t)(at + t->bytes));
+                     "data_offsets", begin, begin + bytes);
 }
 
 /* Calls for the tensors in the order of their data: wider types first. */
@@ -245,7 +250,8 @@ static char *header_of(const cln_st_file *st)
     return text;
 }
 
-static int write_all(const cln_st_file *st, cln_writer *w, const char *header, size_t n, cln_error *err)
+static int write_all(const cln_st_file *st, cln_writer *w, const char *header, size_t n,
+                     cln_error *err)
 {
     static const char spaces[PREFIX] = "        ";
     size_t padding = (PREFIX - n % PREFIX) % PREFIX; /* the data begin at a multiple of 8 */
@@ -276,12 +282,13 @@ int cln_st_write(const cln_st_file *st, const char *path, cln_error *err)
         total += st->tensors[i].bytes;
     char *header = header_of(st);
     if (header == NULL)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "cannot make the header of %s: no memory, or text that is not UTF-8",
-                        path);
+        return CLN_FAIL(err, CLN_ERR_MEMORY,
+                        "cannot make the header of %s: no memory, or text that is not UTF-8", path);
     size_t n = strlen(header);
     if (n > CLN_ST_MAX_HEADER - PREFIX || total + PREFIX + n + PREFIX > CLN_ST_MAX_FILE) {
         free(header);
-        return CLN_FAIL(err, CLN_ERR_INTERNAL, "%s would be larger than clnorm reads (1 MiB of header, 1 GiB in all)",
+        return CLN_FAIL(err, CLN_ERR_INTERNAL,
+                        "%s would be larger than clnorm reads (1 MiB of header, 1 GiB in all)",
                         path);
     }
     int rc = cln_writer_open(&w, path, err);
@@ -310,13 +317,13 @@ static int damaged(cln_error *err, const char *path, int line, const char *forma
     va_start(args, format);
     vsnprintf(reason, sizeof reason, format, args);
     va_end(args);
-    return cln_error_set(err, CLN_ERR_CHECKPOINT, __FILE__, line, "%s is damaged or no safetensors file: %s",
-                         path, reason);
+    return cln_error_set(err, CLN_ERR_CHECKPOINT, __FILE__, line,
+                         "%s is damaged or no safetensors file: %s", path, reason);
 }
 
 /* Reads prefix and header of a file of `length` bytes: *root is a new reference, *data_bytes what follows. */
-static int read_header(int fd, const char *path, uint64_t length, json_t **root, uint64_t *data_bytes,
-                       cln_error *err)
+static int read_header(int fd, const char *path, uint64_t length, json_t **root,
+                       uint64_t *data_bytes, cln_error *err)
 {
     unsigned char prefix[PREFIX];
     json_error_t fault;
@@ -363,7 +370,8 @@ static bool number_of(const json_t *value, uint64_t limit, uint64_t *out)
 }
 
 /* Fills *out from one entry; returns what is wrong with it, or NULL. Does not look at other tensors. */
-static const char *entry_fault(const char *name, const json_t *entry, uint64_t data_bytes, listed *out)
+static const char *entry_fault(const char *name, const json_t *entry, uint64_t data_bytes,
+                               listed *out)
 {
     const json_t *dtype = json_object_get(entry, "dtype");
     const json_t *shape = json_object_get(entry, "shape");
@@ -384,7 +392,8 @@ static const char *entry_fault(const char *name, const json_t *entry, uint64_t d
         return "its type is none of F32, I64, U8";
     if (json_array_size(shape) > CLN_ST_MAX_RANK)
         return "it has too many dimensions";
-    *t = (cln_st_tensor){.name = (char *)name, .dtype = (cln_st_dtype)k, .rank = (int)json_array_size(shape)};
+    *t = (cln_st_tensor){
+        .name = (char *)name, .dtype = (cln_st_dtype)k, .rank = (int)json_array_size(shape)};
     for (int i = 0; i < t->rank; i++) {
         if (!number_of(json_array_get(shape, (size_t)i), CLN_ST_MAX_FILE, &dim))
             return "a dimension is out of range";
@@ -392,10 +401,12 @@ static const char *entry_fault(const char *name, const json_t *entry, uint64_t d
     }
     if (!count_bytes(t->dtype, t->dims, t->rank, &t->bytes))
         return "its shape is out of range";
-    if (json_array_size(offsets) != 2 || !number_of(json_array_get(offsets, 0), data_bytes, &out->begin) ||
+    if (json_array_size(offsets) != 2 ||
+        !number_of(json_array_get(offsets, 0), data_bytes, &out->begin) ||
         !number_of(json_array_get(offsets, 1), data_bytes, &out->end) || out->begin > out->end)
         return "its data lie outside of the file";
-    return out->end - out->begin != t->bytes ? "its shape does not fit the length of its data" : NULL;
+    return out->end - out->begin != t->bytes ? "its shape does not fit the length of its data"
+                                             : NULL;
 }
 
 static int by_place(const void *a, const void *b)
@@ -406,7 +417,8 @@ static int by_place(const void *a, const void *b)
         return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end)
         return x->end < y->end ? -1 : 1;
-    return strcmp(x->like.name, y->like.name); /* empty ones: qsort may reorder what compares equal */
+    return strcmp(x->like.name,
+                  y->like.name); /* empty ones: qsort may reorder what compares equal */
 }
 
 /* Lists the tensors in the order of their data and checks that these fill the file. `list` has room. */
@@ -430,10 +442,11 @@ static int list_tensors(const char *path, json_t *root, uint64_t data_bytes, lis
     qsort(list, (size_t)*n, sizeof *list, by_place);
     for (int i = 0; i < *n; at = list[i++].end)
         if (list[i].begin != at)
-            return DAMAGED(err, path, "the data of tensor '%.60s' leave a gap or overlap", list[i].like.name);
+            return DAMAGED(err, path, "the data of tensor '%.60s' leave a gap or overlap",
+                           list[i].like.name);
     if (at != data_bytes)
-        return DAMAGED(err, path, "it has %ju bytes of data, its tensors %ju", (uintmax_t)data_bytes,
-                       (uintmax_t)at);
+        return DAMAGED(err, path, "it has %ju bytes of data, its tensors %ju",
+                       (uintmax_t)data_bytes, (uintmax_t)at);
     return 0;
 }
 
@@ -457,28 +470,32 @@ static int fill(cln_st_file *st, int fd, const char *path, json_t *map, const li
 {
     const char *key;
     json_t *value;
-    int rc = 0;
+    int rc;
 
     st->path = strdup(path);
     if (st->path == NULL)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
     json_object_foreach(map, key, value)
     {
-        if (rc == 0)
-            rc = push_meta(st, key, json_string_value(value), err);
+        rc = push_meta(st, key, json_string_value(value), err);
+        if (rc != 0)
+            return rc;
     }
-    for (int i = 0; rc == 0 && i < n; i++) {
-        rc = push(st, &list[i].like, NULL, err);
-        if (rc == 0)
-            rc = cln_file_read(fd, path, st->tensors[i].data, st->tensors[i].bytes, err);
+    for (int i = 0; i < n; i++) {
+        cln_st_tensor *t = push(st, &list[i].like, NULL, err);
+        if (t == NULL)
+            return CLN_ERR_MEMORY;
+        rc = cln_file_read(fd, path, t->data, t->bytes, err);
+        if (rc != 0)
+            return rc;
     }
-    return rc;
+    return 0;
 }
 
-static int read_open_file(cln_st_file *st, int fd, const char *path, uint64_t length, cln_error *err)
+static int read_open_file(cln_st_file *st, int fd, const char *path, uint64_t length,
+                          cln_error *err)
 {
     json_t *root = NULL;
-    listed *list = NULL;
     uint64_t data_bytes = 0;
     int n = 0;
     int rc = read_header(fd, path, length, &root, &data_bytes, err);
@@ -486,9 +503,12 @@ static int read_open_file(cln_st_file *st, int fd, const char *path, uint64_t le
     if (rc != 0)
         return rc;
     json_t *map = json_object_get(root, META_KEY);
-    list = calloc(json_object_size(root) + 1, sizeof *list);
-    rc = list == NULL ? CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path)
-                      : check_meta(path, map, err);
+    listed *list = calloc(json_object_size(root) + 1, sizeof *list);
+    if (list == NULL) {
+        json_decref(root);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    }
+    rc = check_meta(path, map, err);
     if (rc == 0)
         rc = list_tensors(path, root, data_bytes, list, &n, err);
     if (rc == 0)
@@ -501,8 +521,8 @@ static int read_open_file(cln_st_file *st, int fd, const char *path, uint64_t le
 int cln_st_read(cln_st_file *st, const char *path, cln_error *err)
 {
     cln_st_file read = {0};
-    uint64_t length;
-    int fd;
+    uint64_t length = 0;
+    int fd = -1;
     int rc = cln_file_open(path, &fd, &length, err);
 
     if (rc != 0)

@@ -13,9 +13,9 @@
 
 enum {
     CLN_ST_MAX_RANK = 8,
-    CLN_ST_MAX_NAME = 255,          /* bytes, of a tensor's name */
-    CLN_ST_MAX_HEADER = 1 << 20,    /* bytes */
-    CLN_ST_MAX_FILE = 1 << 30       /* bytes */
+    CLN_ST_MAX_NAME = 255,       /* bytes, of a tensor's name */
+    CLN_ST_MAX_HEADER = 1 << 20, /* bytes */
+    CLN_ST_MAX_FILE = 1 << 30    /* bytes */
 };
 
 typedef enum { CLN_ST_F32, CLN_ST_I64, CLN_ST_U8 } cln_st_dtype;
@@ -23,10 +23,10 @@ typedef enum { CLN_ST_F32, CLN_ST_I64, CLN_ST_U8 } cln_st_dtype;
 typedef struct cln_st_tensor {
     char *name;
     cln_st_dtype dtype;
-    int rank;                       /* 0: a single value */
-    int64_t dims[CLN_ST_MAX_RANK];  /* row-major; 0 is allowed: no values */
+    int rank;                      /* 0: a single value */
+    int64_t dims[CLN_ST_MAX_RANK]; /* row-major; 0 is allowed: no values */
     size_t bytes;
-    void *data;                     /* aligned for its type; never NULL */
+    void *data; /* aligned for its type; never NULL */
 } cln_st_tensor;
 
 typedef struct cln_st_meta {
@@ -35,8 +35,8 @@ typedef struct cln_st_meta {
 
 /* A file in memory. Begins as {0}; owns all that it holds: cln_st_clear. */
 typedef struct cln_st_file {
-    char *path;                     /* where it was read from; NULL: nowhere */
-    cln_st_tensor *tensors;         /* in the order added, or of their data in the file */
+    char *path;             /* where it was read from; NULL: nowhere */
+    cln_st_tensor *tensors; /* in the order added, or of their data in the file */
     cln_st_meta *meta;
     int n_tensors, n_meta;
 } cln_st_file;
@@ -66,7 +66,7 @@ const cln_st_tensor *cln_st_find(const cln_st_file *st, const char *name);
 const char *cln_st_find_meta(const cln_st_file *st, const char *key);
 
 /* The tensor of that name, type and shape; else CLN_ERR_CHECKPOINT with what is there and what was wanted. */
-int cln_st_expect(const cln_st_file *st, const char *name, cln_st_dtype dtype, const int64_t *dims, int rank,
-                  const cln_st_tensor **out, cln_error *err);
+int cln_st_expect(const cln_st_file *st, const char *name, cln_st_dtype dtype, const int64_t *dims,
+                  int rank, const cln_st_tensor **out, cln_error *err);
 
 #endif

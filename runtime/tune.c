@@ -3,7 +3,7 @@
 #include "ops/conv.h"
 #include "program.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const algo_names[] = {"vector", "simt", "gemm"}; /* by cln_conv_algo */
@@ -18,7 +18,10 @@ static int index_of(const char *word, const char *const *names, int count)
     return strcmp(word, "*") == 0 ? -1 : -2;
 }
 
-const char *cln_conv_algo_name(cln_conv_algo algo) { return algo_names[algo]; }
+const char *cln_conv_algo_name(cln_conv_algo algo)
+{
+    return algo_names[algo];
+}
 
 cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *request)
 {
@@ -42,22 +45,27 @@ int cln_tune_width(const cln_device_info *info, cln_class cls, int channels)
 int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
 {
     static const char *const class_names[] = {"", "vector", "simt"}; /* by cln_class */
-    char text[160], cls[16], direction[16], algo[16], rest[2];
-    double macs;
+    char text[160], *word[5] = {NULL}, *rest = NULL, *end = NULL;
+    int words = 0;
     if (length >= sizeof text)
         return -1;
     memcpy(text, line, length);
     text[length] = '\0';
-    const char *first = text + strspn(text, " \t\r");
-    if (*first == '\0' || *first == '#')
+    for (char *w = strtok_r(text, " \t\r", &rest); w && words < 5;
+         w = strtok_r(NULL, " \t\r", &rest))
+        word[words++] = w;
+    if (words == 0 || word[0][0] == '#')
         return 0;
-    if (sscanf(first, "%15s %15s %lf %15s %1s", cls, direction, &macs, algo, rest) != 4)
+    if (words != 4)
         return -1;
-    const int c = index_of(cls, class_names, 3), d = index_of(direction, direction_names, 3);
-    const int a = index_of(algo, algo_names, 3);
-    if (c < -1 || d < -1 || a < 0 || !(macs >= 0))
+    const int cls = index_of(word[0], class_names, 3),
+              direction = index_of(word[1], direction_names, 3);
+    const int algo = index_of(word[3], algo_names, 3);
+    const double macs = strtod(word[2], &end);
+    if (cls < -1 || direction < -1 || algo < 0 || *end || !(macs >= 0))
         return -1;
-    *out = (cln_tune_line){c < 0 ? CLN_CLASS_AUTO : (cln_class)c, d, macs, (cln_conv_algo)a};
+    *out = (cln_tune_line){cls < 0 ? CLN_CLASS_AUTO : (cln_class)cls, direction, macs,
+                           (cln_conv_algo)algo};
     return 1;
 }
 
@@ -67,7 +75,8 @@ cln_conv_algo cln_conv_choose(const cln_device_info *info, const cln_tune_reques
     const cln_class cls = cln_tune_class(info, request);
     const double macs = (double)s->k * s->k * s->ci * s->co * s->ho * s->wo;
     const cln_embedded_file *table = cln_embedded_find("tune.table");
-    if (request->conv >= 0 && cln_conv_impl_of((cln_conv_algo)request->conv)->supports(info, s, direction))
+    if (request->conv >= 0 &&
+        cln_conv_impl_of((cln_conv_algo)request->conv)->supports(info, s, direction))
         return (cln_conv_algo)request->conv;
     for (const char *line = table ? (const char *)table->bytes : ""; *line;) {
         const size_t length = strcspn(line, "\n");

@@ -23,6 +23,7 @@ void cln_cli_notice(void *arg, const char *text);
  * optind is 1; the return value is the exit status. Each answers --help on stdout with 0. */
 int cln_cmd_train(int argc, char **argv);
 int cln_cmd_eval(int argc, char **argv);
+int cln_cmd_bench(int argc, char **argv);
 int cln_cmd_devices(int argc, char **argv);
 int cln_cmd_model(int argc, char **argv);
 int cln_cmd_fetch(int argc, char **argv);

@@ -1,6 +1,7 @@
 /* The program: finds the sub-command and runs it. */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct command {
 static const command commands[] = {
     {"train", "train a network; leaves weights, metrics and pictures in a folder", cln_cmd_train},
     {"eval", "accuracy of a trained model, class by class", cln_cmd_eval},
+    {"bench", "time training on a device", cln_cmd_bench},
     {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},
     {"model", "print the layers of a network and what each one costs", cln_cmd_model},
     {"fetch", "download CIFAR-10", cln_cmd_fetch},
@@ -107,6 +109,7 @@ static int run_command(const command *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error with a text, like a full disk */
     if (argc < 2) {
         fprintf(stderr, "clnorm: no command was given (see clnorm --help)\n");
         return CLN_EXIT_USAGE;

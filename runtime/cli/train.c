@@ -177,16 +177,19 @@ static int open_run(session *s, cln_error *err)
     return cln_run_open(&s->run, set->out ? set->out : dir, set->overwrite ? CLN_RUN_OVERWRITE : CLN_RUN_NEW, err);
 }
 
+/* Names of files and devices may be any bytes: cln_run_text makes JSON strings of them. */
 static json_t *config_json(const session *s)
 {
     const cln_device_info *info = &s->dev->info;
     char *plan = cln_plan_describe(s->trainer->plan);
     json_t *options = cln_options_to_json(&s->set.options);
-    json_t *json = json_pack("{s:s, s:o, s:s, s:s, s:s, s:{s:i, s:s, s:s, s:s}, s:I, s:s, s:s?}", "version", CLNORM_VERSION,
-                             "options", options, "data", s->data->sample ? "sample" : s->data->source, "data_name",
-                             s->data->name, "data_sha256", s->data->digest, "device", "index", info->index, "name",
-                             info->name, "driver", info->driver, "platform", info->platform_name, "params",
-                             (json_int_t)cln_trainer_param_count(s->trainer), "net", s->trainer->net->text, "plan", plan);
+    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:o}, s:I, s:o, s:s?}", "version", CLNORM_VERSION,
+                             "options", options, "data", cln_run_text(s->data->sample ? "sample" : s->data->source),
+                             "data_name", cln_run_text(s->data->name), "data_sha256", s->data->digest, "device", "index",
+                             info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "platform",
+                             cln_run_text(info->platform_name), "params",
+                             (json_int_t)cln_trainer_param_count(s->trainer), "net", cln_run_text(s->trainer->net->text),
+                             "plan", plan);
     free(plan);
     return json;
 }

@@ -1,4 +1,5 @@
-/* The conv layer, and what it shares with dense: which algorithm runs a direction, its memory and dispatch. */
+/* The conv layer, and what it shares with dense: which algorithm runs a direction, its memory and
+ * dispatch. */
 #include "conv.h"
 
 #include <math.h>
@@ -15,10 +16,12 @@ typedef struct conv_direction {
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
 {
-    return algo == CLN_CONV_VECTOR ? &cln_conv_vector : algo == CLN_CONV_GEMM ? &cln_conv_gemm : &cln_conv_simt;
+    return algo == CLN_CONV_VECTOR ? &cln_conv_vector
+           : algo == CLN_CONV_GEMM ? &cln_conv_gemm
+                                   : &cln_conv_simt;
 }
 
-/* ---- shared with dense --------------------------------------------------------------------------- */
+/* ---- shared with dense ----------------------------------------------------------------------- */
 
 void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_request *request)
 {
@@ -30,12 +33,16 @@ void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_re
 
 static const cln_conv_impl *impl_for(const cln_node *node, int direction)
 {
-    const cln_conv_algo chosen[DIRECTIONS] = {node->tune.fwd, node->tune.bwd_data, node->tune.bwd_params};
+    const cln_conv_algo chosen[DIRECTIONS] = {node->tune.fwd, node->tune.bwd_data,
+                                              node->tune.bwd_params};
     return cln_conv_impl_of(chosen[direction]);
 }
 
 /* Nobody wants the gradient of the data. */
-static bool reads_data(const cln_node *node) { return node->layer->input[0] < 0; }
+static bool reads_data(const cln_node *node)
+{
+    return node->layer->input[0] < 0;
+}
 
 void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *out)
 {
@@ -44,7 +51,8 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
         size_t scratch = 0;
         if (d == CLN_CONV_BWD_DATA && reads_data(node))
             continue;
-        impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch, &out->saved[d]);
+        impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch,
+                                  &out->saved[d]);
         out->scratch = scratch > out->scratch ? scratch : out->scratch;
     }
 }
@@ -56,16 +64,19 @@ void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS]
     const double bias = s->bias ? s->co : 0.0, bytes = sizeof(float);
     cost[CLN_COST_FORWARD] = (cln_cost){flops + (s->bias ? y : 0.0), bytes * (x + w + y + bias)};
     cost[CLN_COST_BACKWARD_DATA] = (cln_cost){flops, bytes * (y + w + x)};
-    cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){flops + (s->bias ? y : 0.0), bytes * (x + y + w + bias)};
+    cost[CLN_COST_BACKWARD_PARAMS] =
+        (cln_cost){flops + (s->bias ? y : 0.0), bytes * (x + y + w + bias)};
 }
 
 int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err)
 {
     conv_direction *impl = calloc(DIRECTIONS, sizeof *impl);
     if (!impl)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", node->layer->index);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
+                        node->layer->index);
     node->impl = impl;
-    const bool wanted[DIRECTIONS] = {true, node->dy.mem && node->dx[0].mem, node->dy.mem && node->grad[0].mem};
+    const bool wanted[DIRECTIONS] = {true, node->dy.mem && node->dx[0].mem,
+                                     node->dy.mem && node->grad[0].mem};
     for (int d = 0; d < DIRECTIONS; d++) {
         if (!wanted[d])
             continue;
@@ -106,14 +117,21 @@ int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
     return rc ? rc : run(node, CLN_CONV_BWD_DATA, pass->n, err);
 }
 
-/* ---- the conv layer ------------------------------------------------------------------------------ */
+/* ---- the conv layer -------------------------------------------------------------------------- */
 
 static cln_conv_shape shape_of(const cln_layer *layer)
 {
     const int k = cln_layer_int(layer, "k"), pad = cln_layer_int(layer, "pad");
     const cln_shape in = layer->in[0], out = layer->out;
-    return (cln_conv_shape){.h = in.h, .w = in.w, .ci = in.c, .ho = out.h, .wo = out.w, .co = out.c,
-                            .k = k, .stride = cln_layer_int(layer, "stride"), .pad = pad < 0 ? k / 2 : pad,
+    return (cln_conv_shape){.h = in.h,
+                            .w = in.w,
+                            .ci = in.c,
+                            .ho = out.h,
+                            .wo = out.w,
+                            .co = out.c,
+                            .k = k,
+                            .stride = cln_layer_int(layer, "stride"),
+                            .pad = pad < 0 ? k / 2 : pad,
                             .bias = cln_layer_int(layer, "bias") != 0};
 }
 
@@ -127,7 +145,8 @@ static int shape_conv(cln_layer *layer, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d must be smaller than k=%d", s.pad, s.k);
     const int h = in.h + 2 * s.pad - s.k, w = in.w + 2 * s.pad - s.k;
     if (h < 0 || w < 0)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s.k, s.k,
+        return CLN_FAIL(err, CLN_ERR_MODEL,
+                        "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s.k, s.k,
                         s.pad, in.h, in.w);
     layer->out = (cln_shape){in.n, h / s.stride + 1, w / s.stride + 1, cln_layer_int(layer, "c")};
     return CLN_OK;
@@ -136,7 +155,8 @@ static int shape_conv(cln_layer *layer, cln_error *err)
 static void params_conv(const cln_layer *layer, cln_params *out)
 {
     const cln_conv_shape s = shape_of(layer);
-    out->param[0] = (cln_param){"weight", {s.k, s.k, s.ci, s.co}, 4, CLN_INIT_KAIMING, s.k * s.k * s.ci, true};
+    out->param[0] =
+        (cln_param){"weight", {s.k, s.k, s.ci, s.co}, 4, CLN_INIT_KAIMING, s.k * s.k * s.ci, true};
     out->param[1] = (cln_param){"bias", {s.co}, 1, CLN_INIT_ZERO, 0, false};
     out->n_params = s.bias ? 2 : 1;
 }
@@ -172,7 +192,10 @@ static int strip_rows(const cln_node *node, int direction, int pool)
     return impl->strip_rows ? impl->strip_rows(&node->dev->info, &s, direction, pool) : 0;
 }
 
-static int stat_rows_conv(const cln_node *node) { return strip_rows(node, CLN_CONV_FWD, 1); }
+static int stat_rows_conv(const cln_node *node)
+{
+    return strip_rows(node, CLN_CONV_FWD, 1);
+}
 
 static int sum_rows_conv(const cln_node *node, const cln_stage *stage)
 {

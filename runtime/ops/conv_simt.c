@@ -1,12 +1,13 @@
-/* The plainest convolution: one work-item an output (cl/conv_simt.cl). Every device can run it, for every
- * shape; it is the SIMT class's choice and the last resort of the others. */
+/* The plainest convolution: one work-item an output (cl/conv_simt.cl). Every device can run it,
+ * for every shape; it is the SIMT class's choice and the last resort of the others. */
 #include "conv.h"
 
 #include <stdlib.h>
 
 enum {
-    CHUNK_PIXELS = 1024,              /* outputs that one item of backward-params adds up, at least */
-    MAX_PARTIAL_BYTES = 64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
+    CHUNK_PIXELS = 1024, /* outputs that one item of backward-params adds up, at least */
+    MAX_PARTIAL_BYTES =
+        64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
 };
 
 typedef struct simt_state {
@@ -18,7 +19,8 @@ typedef struct simt_state {
 
 static size_t param_count(const cln_conv_shape *s)
 {
-    return (size_t)s->k * (size_t)s->k * (size_t)s->ci * (size_t)s->co + (s->bias ? (size_t)s->co : 0);
+    return (size_t)s->k * (size_t)s->k * (size_t)s->ci * (size_t)s->co +
+           (s->bias ? (size_t)s->co : 0);
 }
 
 /* By shape and batch capacity alone: never by what the device or this batch is. */
@@ -55,12 +57,15 @@ static void simt_destroy(void *state)
     free(m);
 }
 
-static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, void **state,
+                       cln_error *err)
 {
-    static const char *const names[] = {"conv_fwd_simt", "conv_bwd_data_simt", "conv_bwd_params_simt"};
+    static const char *const names[] = {"conv_fwd_simt", "conv_bwd_data_simt",
+                                        "conv_bwd_params_simt"};
     simt_state *m = calloc(1, sizeof *m);
     if (!m)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", node->layer->index);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
+                        node->layer->index);
     m->s = *s;
     m->direction = direction;
     m->images = chunk_images(s, node->layer->in[0].n);
@@ -78,17 +83,19 @@ static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, v
 static int run_params(const simt_state *m, cln_node *node, int n, cln_error *err)
 {
     const cln_conv_shape *s = &m->s;
-    const size_t params = param_count(s), biases = s->bias ? (size_t)s->co : 0, local = (size_t)node->tune.local;
+    const size_t params = param_count(s), biases = s->bias ? (size_t)s->co : 0,
+                 local = (size_t)node->tune.local;
     const int chunks = cln_div_up(n, m->images);
-    int rc = cln_run(&m->kernel, cln_range3(params, (size_t)chunks, 1, local), err, CLN_MEM(node->x[0]),
-                     CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w),
-                     CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                     CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
+    int rc =
+        cln_run(&m->kernel, cln_range3(params, (size_t)chunks, 1, local), err, CLN_MEM(node->x[0]),
+                CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w),
+                CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+                CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
     if (rc)
         return rc;
-    return cln_run(&m->reduce, cln_range1(params, local), err, CLN_MEM(node->scratch), CLN_MEM(node->grad[0]),
-                   CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)), CLN_INT((int)biases),
-                   CLN_INT(chunks));
+    return cln_run(&m->reduce, cln_range1(params, local), err, CLN_MEM(node->scratch),
+                   CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)),
+                   CLN_INT((int)biases), CLN_INT(chunks));
 }
 
 static int simt_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
@@ -102,13 +109,14 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, int n, cln_er
     if (m->direction == CLN_CONV_FWD)
         return cln_run(&m->kernel, cln_range3((size_t)s->ho * s->wo * s->co, images, 1, local), err,
                        CLN_MEM(node->x[0]), CLN_MEM(node->param[0]), CLN_MEM(node->param[1]),
-                       CLN_MEM(node->y), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho),
-                       CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad),
-                       CLN_INT(s->bias));
+                       CLN_MEM(node->y), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                       CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+                       CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias));
     return cln_run(&m->kernel, cln_range3((size_t)s->h * s->w * s->ci, images, 1, local), err,
                    CLN_MEM(node->dy), CLN_MEM(node->param[0]), CLN_MEM(node->dx[0]), CLN_INT(s->h),
                    CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
-                   CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(node->accumulate[0]));
+                   CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad),
+                   CLN_INT(node->accumulate[0]));
 }
 
 const cln_conv_impl cln_conv_simt = {

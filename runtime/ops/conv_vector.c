@@ -1,22 +1,24 @@
 /* Direct convolution for the vector class (see cl/conv_vector.cl for the mathematics and the tile).
  *
- * What is decided here, by the shape alone, never by the number of threads: the tile (which fixes the
- * program), the strip of rows a work-item owns (which fixes the order of the statistics), and the chunk of
- * images behind one partial sum of dw (which fixes the order of that sum). cl/NOTES.md has the measurements. */
+ * What is decided here, by shape and vector width alone, never by the number of threads: the tile (which
+ * fixes the program), the strip of rows a work-item owns (which fixes the order of the statistics), and
+ * the chunk of images behind one partial sum of dw (which fixes the order of that sum). cl/NOTES.md has
+ * the measurements. */
 #include "conv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-    ZERO_FLOATS = 1024,     /* what node->zeros holds */
-    ITEM_FLOPS = 400000,    /* a work-item of some microseconds */
-    STRIP_BYTES = 16384,    /* of the output: the statistics read it again from the first-level cache */
+    ZERO_FLOATS = 1024,  /* what node->zeros holds */
+    ITEM_FLOPS = 400000, /* a work-item of some microseconds */
+    STRIP_BYTES =
+        16384, /* of the output: the statistics read it again, from the first-level cache */
     DW_STRIP_BYTES = 16384, /* of x and dy: all tiles of backward-params pass over them */
 };
 
-/* nv vectors of v channels times p (and p - 1) scalars, pw (and pw - 1) in backward-params; a line of scalars
- * is `big` of the longer tiles, then the shorter ones. */
+/* nv vectors of v channels times p (and p - 1) scalars, pw (and pw - 1) in backward-params; a line of
+ * scalars is `big` of the longer tiles, then the shorter ones. */
 typedef struct conv_tile {
     int v, nv, p, pw, big;
 } conv_tile;
@@ -25,13 +27,17 @@ typedef struct conv_vector {
     cln_conv_shape s; /* as the kernel sees it: see cut */
     int direction;
     conv_tile tile;
-    int rows;  /* of a strip: of the output, or of x under one partial sum */
+    int cols;  /* of the image that was given */
+    int rows;  /* of a strip: of the output, or of dy under one visit of all tiles */
     int chunk; /* images in a partial sum of dw */
     bool span; /* backward-params: a tile reaches over the rows of the window */
     cln_kernel main, helper;
 } conv_vector;
 
-static int min_int(int a, int b) { return a < b ? a : b; }
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
 
 /* Widest vector that the device likes and that divides the channels; 0: none. */
 static int vector_of(const cln_device_info *info, int channels)
@@ -43,7 +49,7 @@ static int vector_of(const cln_device_info *info, int channels)
     return 0;
 }
 
-/* The longest tile, up to `longest`, that covers a line with one of its own length and the next shorter. */
+/* The longest tile, up to `longest`, that covers a line together with the next shorter one. */
 static int cover(int longest, int length, int *big)
 {
     int p = longest;
@@ -58,7 +64,7 @@ static bool spans(const cln_conv_shape *s)
     return s->ci < 4 && s->k > 1 && s->wo * s->stride * s->ci <= ZERO_FLOATS;
 }
 
-/* The vectors of the tile; how the scalars are cut follows in cut_tile. */
+/* The vectors of the tile; how a line of scalars is covered follows in cut. */
 static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
     /* by nv: as many accumulators as the 16 registers of AVX2 bear */
@@ -85,8 +91,8 @@ static int chunk_of(const cln_conv_shape *s)
     return s->k == 1 || spans(s) ? chunk / 2 : chunk; /* their partial sums are small */
 }
 
-static void vector_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
-                          size_t *scratch, size_t *saved)
+static void vector_memory(const cln_device_info *info, const cln_conv_shape *s, int n,
+                          int direction, size_t *scratch, size_t *saved)
 {
     (void)info;
     const size_t weights = (size_t)s->k * s->k * s->ci * s->co;
@@ -97,7 +103,7 @@ static void vector_memory(const cln_device_info *info, const cln_conv_shape *s, 
         *scratch = (size_t)cln_div_up(n, chunk_of(s)) * (weights + s->co) * sizeof(float);
 }
 
-/* Rows of the output that a work-item of forward or backward-data owns: a power of two or the whole image. */
+/* Rows of the output that a work-item of forward or backward-data owns: a power of two, or all. */
 static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
     const bool fwd = direction == CLN_CONV_FWD;
@@ -111,14 +117,16 @@ static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int dir
     return min_int(rows, height);
 }
 
-static int vector_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
+static int vector_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction,
+                             int pool)
 {
     if (direction == CLN_CONV_BWD_PARAMS || !vector_supports(info, s, direction))
         return 0;
     return rows_of(info, s, direction) * pool;
 }
 
-/* A 1x1 convolution has no edges between rows: the largest number of them, up to `rows`, that may count as one row. */
+/* A 1x1 convolution has no edges between rows: the largest number of them, up to `rows`,
+ * that may count as one row. */
 static int join_of(const cln_conv_shape *s, int rows)
 {
     int join = 1;
@@ -131,21 +139,23 @@ static int join_of(const cln_conv_shape *s, int rows)
 }
 
 /* The sizes, strips and tiles that the kernel is told. */
-static void cut(conv_vector *c, const cln_device_info *info, bool pooled)
+static void cut(conv_vector *c, const cln_device_info *info)
 {
     cln_conv_shape *s = &c->s;
     conv_tile *t = &c->tile;
     *t = tile_of(info, s, c->direction);
+    c->cols = s->w;
     c->span = c->direction == CLN_CONV_BWD_PARAMS && spans(s);
     c->chunk = chunk_of(s);
     c->rows = rows_of(info, s, c->direction);
     if (c->direction == CLN_CONV_BWD_PARAMS)
-        c->rows = cln_div_up(DW_STRIP_BYTES, (s->w * s->ci + s->wo * t->v * t->nv) * (int)sizeof(float));
+        c->rows =
+            cln_div_up(DW_STRIP_BYTES, (s->w * s->ci + s->wo * t->v * t->nv) * (int)sizeof(float));
     const int join = join_of(s, c->rows);
-    /* A strip has to stay what strip_rows says; the pooled sums want to know the image's rows. */
-    if (c->direction == CLN_CONV_BWD_PARAMS || (c->rows % join == 0 && !pooled)) {
-        *s = (cln_conv_shape){s->h / join, s->w * join, s->ci, s->ho / join, s->wo * join, s->co,
-                              s->k,        s->stride,   s->pad, s->bias};
+    /* a strip has to stay what strip_rows says */
+    if (c->direction == CLN_CONV_BWD_PARAMS || c->rows % join == 0) {
+        *s = (cln_conv_shape){s->h / join, s->w * join, s->ci,     s->ho / join, s->wo * join,
+                              s->co,       s->k,        s->stride, s->pad,       s->bias};
         c->rows = cln_div_up(c->rows, join);
     }
     if (c->direction != CLN_CONV_BWD_PARAMS)
@@ -166,25 +176,31 @@ static void vector_destroy(void *state)
     free(c);
 }
 
-static int vector_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+static int vector_create(cln_node *node, const cln_conv_shape *s, int direction, void **state,
+                         cln_error *err)
 {
-    static const char *const names[][2] = {
-        {"conv_fwd", NULL}, {"conv_bwd_data", "conv_flip_weights"}, {"conv_bwd_params", "conv_bwd_params_sum"}};
+    static const char *const names[][2] = {{"conv_fwd", NULL},
+                                           {"conv_bwd_data", "conv_flip_weights"},
+                                           {"conv_bwd_params", "conv_bwd_params_sum"}};
     const cln_device_info *info = &node->dev->info;
     if (!vector_supports(info, s, direction))
-        return CLN_FAIL(err, CLN_ERR_INTERNAL, "the vector convolution does not cover this shape; ask supports first");
+        return CLN_FAIL(err, CLN_ERR_INTERNAL,
+                        "the vector convolution does not cover this shape; ask supports first");
     conv_vector *c = calloc(1, sizeof *c);
     if (!c)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     c->s = *s;
     c->direction = direction;
-    cut(c, info, node->sums_for && node->sums_for->pool == 2);
+    cut(c, info);
     char options[64];
-    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d", c->tile.v, c->tile.nv, c->tile.p, c->tile.pw);
-    int rc = cln_kernel_new(node->dev, "conv_vector.cl", c->span ? "conv_bwd_params_span" : names[direction][0],
-                            options, &c->main, err);
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d", c->tile.v, c->tile.nv,
+             c->tile.p, c->tile.pw);
+    int rc = cln_kernel_new(node->dev, "conv_vector.cl",
+                            c->span ? "conv_bwd_params_span" : names[direction][0], options,
+                            &c->main, err);
     if (!rc && names[direction][1])
-        rc = cln_kernel_new(node->dev, "conv_vector.cl", names[direction][1], options, &c->helper, err);
+        rc = cln_kernel_new(node->dev, "conv_vector.cl", names[direction][1], options, &c->helper,
+                            err);
     if (rc) {
         vector_destroy(c);
         return rc;
@@ -196,36 +212,41 @@ static int vector_create(cln_node *node, const cln_conv_shape *s, int direction,
 /* Work-items of forward and backward-data: blocks of channels, strips, images. */
 static cln_range strips_range(const conv_vector *c, int channels, int height, int n)
 {
-    return cln_range3((size_t)(channels / (c->tile.v * c->tile.nv)), (size_t)cln_div_up(height, c->rows), (size_t)n, 1);
+    return cln_range3((size_t)(channels / (c->tile.v * c->tile.nv)),
+                      (size_t)cln_div_up(height, c->rows), (size_t)n, 1);
 }
 
 static int run_fwd(const conv_vector *c, const cln_node *node, int n, cln_error *err)
 {
     const cln_conv_shape *s = &c->s;
     const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
-    return cln_run(&c->main, strips_range(c, s->co, s->ho, n), err, CLN_MEM(node->x[0]), CLN_MEM(node->param[0]),
-                   CLN_MEM(node->param[1]), CLN_MEM(node->zeros), CLN_MEM(node->y), CLN_MEM(stats), CLN_INT(s->h),
-                   CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                   CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias),
-                   CLN_INT(node->stats_for != NULL));
+    return cln_run(&c->main, strips_range(c, s->co, s->ho, n), err, CLN_MEM(node->x[0]),
+                   CLN_MEM(node->param[0]), CLN_MEM(node->param[1]), CLN_MEM(node->zeros),
+                   CLN_MEM(node->y), CLN_MEM(stats), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                   CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
+                   CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->tile.big),
+                   CLN_INT(s->bias), CLN_INT(node->stats_for != NULL));
 }
 
-static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, int n, cln_error *err)
+static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, int n,
+                        cln_error *err)
 {
     static const cln_stage none = {.pool = 1};
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &none;
-    int rc = cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err, CLN_MEM(node->param[0]),
-                     CLN_MEM(flipped), CLN_INT(s->k * s->k), CLN_INT(s->ci), CLN_INT(s->co));
+    int rc = cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
+                     CLN_MEM(node->param[0]), CLN_MEM(flipped), CLN_INT(s->k * s->k),
+                     CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
-    return cln_run(&c->main, strips_range(c, s->ci, s->h, n), err, CLN_MEM(node->dy), CLN_MEM(flipped),
-                   CLN_MEM(node->zeros), CLN_MEM(node->dx[0]), CLN_MEM(g->z), CLN_MEM(g->mu), CLN_MEM(g->a),
-                   CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->h),
-                   CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->k), CLN_INT(s->k - 1 - s->pad), CLN_INT(c->rows),
-                   CLN_INT(c->tile.big), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(g->coef_stride),
-                   CLN_INT(g->relu), CLN_INT(g->pool));
+    return cln_run(&c->main, strips_range(c, s->ci, s->h, n), err, CLN_MEM(node->dy),
+                   CLN_MEM(flipped), CLN_MEM(node->zeros), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
+                   CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums),
+                   CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->h), CLN_INT(s->w),
+                   CLN_INT(s->ci), CLN_INT(s->k), CLN_INT(s->k - 1 - s->pad), CLN_INT(c->rows),
+                   CLN_INT(c->tile.big), CLN_INT(node->accumulate[0]), CLN_INT(sums),
+                   CLN_INT(g->coef_stride), CLN_INT(g->relu), CLN_INT(g->pool), CLN_INT(c->cols));
 }
 
 static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln_error *err)
@@ -233,17 +254,20 @@ static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln
     const cln_conv_shape *s = &c->s;
     const int chunks = cln_div_up(n, c->chunk), count = s->k * s->k * s->ci * s->co;
     const int blocks = s->co / (c->tile.v * c->tile.nv), per_item = 16 * c->tile.v;
-    int rc = cln_run(&c->main, cln_range3((size_t)blocks, (size_t)chunks, 1, 1), err, CLN_MEM(node->x[0]),
-                     CLN_MEM(node->dy), CLN_MEM(node->zeros), CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(c->chunk),
-                     CLN_INT(c->rows), CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h), CLN_INT(s->w),
+    int rc = cln_run(&c->main, cln_range3((size_t)blocks, (size_t)chunks, 1, 1), err,
+                     CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->zeros),
+                     CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(c->rows),
+                     CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h), CLN_INT(s->w),
                      CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
                      CLN_INT(s->stride), CLN_INT(s->pad));
     if (!rc)
-        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
+        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err,
+                     CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_INT(chunks),
+                     CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
     if (!rc && s->bias)
-        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
+        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err,
+                     CLN_MEM(node->scratch), CLN_MEM(node->grad[1]), CLN_INT(chunks),
+                     CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
     return rc;
 }
 

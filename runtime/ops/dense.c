@@ -1,7 +1,7 @@
-/* The dense (fully connected) layer: y[n,o] = b[o] + sum over i of x[n,i] * w[i,o], a 1x1 convolution over an
- * image of one pixel with h*w*c channels. The inputs are numbered as they lie: height, width, channels. For
- * h = w = 1 (behind gap) that is PyTorch's Linear; otherwise Linear's weight, which counts channels, height,
- * width, has its inputs in another order. */
+/* The dense (fully connected) layer: y[n,o] = b[o] + sum over i of x[n,i] * w[i,o], a 1x1
+ * convolution over an image of one pixel with h*w*c channels. The inputs are numbered as they lie:
+ * height, width, channels. For h = w = 1 (behind gap) that is PyTorch's Linear; otherwise Linear's
+ * weight, which counts channels, height, width, has its inputs in another order. */
 #include "conv.h"
 
 #include <limits.h>
@@ -12,8 +12,15 @@ extern const cln_op cln_op_dense;
 static cln_conv_shape shape_of(const cln_layer *layer)
 {
     const cln_shape in = layer->in[0];
-    return (cln_conv_shape){.h = 1, .w = 1, .ci = in.h * in.w * in.c, .ho = 1, .wo = 1,
-                            .co = cln_layer_int(layer, "c"), .k = 1, .stride = 1, .pad = 0,
+    return (cln_conv_shape){.h = 1,
+                            .w = 1,
+                            .ci = in.h * in.w * in.c,
+                            .ho = 1,
+                            .wo = 1,
+                            .co = cln_layer_int(layer, "c"),
+                            .k = 1,
+                            .stride = 1,
+                            .pad = 0,
                             .bias = cln_layer_int(layer, "bias") != 0};
 }
 
@@ -22,7 +29,8 @@ static int shape_dense(cln_layer *layer, cln_error *err)
     const cln_shape in = layer->in[0];
     const int c = cln_layer_int(layer, "c");
     if ((double)in.h * in.w * in.c * c > INT_MAX)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "%dx%dx%d inputs and %d outputs are too many weights", in.h, in.w, in.c, c);
+        return CLN_FAIL(err, CLN_ERR_MODEL, "%dx%dx%d inputs and %d outputs are too many weights",
+                        in.h, in.w, in.c, c);
     layer->out = (cln_shape){in.n, 1, 1, c};
     return CLN_OK;
 }

@@ -1,5 +1,6 @@
 /* Elementwise layers: residual addition and dropout (cl/point.cl has the formulas).
- * Dropout: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014, scaled in training as in PyTorch. */
+ * Dropout: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov 2014, scaled in training as
+ * in PyTorch. */
 #include "op.h"
 
 #include <limits.h>
@@ -35,11 +36,14 @@ static int build_point(cln_node *node, cln_error *err)
     char options[32];
     point_impl *m = calloc(1, sizeof *m);
     if (!m)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", node->layer->index);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
+                        node->layer->index);
     node->impl = m;
     m->chunk = vector ? CHUNK : 4;
-    snprintf(options, sizeof options, "-D V=%d", cln_tune_width(&node->dev->info, node->tune.cls, in.h * in.w * in.c));
-    int rc = cln_kernel_new(node->dev, "point.cl", add ? "point_fwd_add" : "point_dropout", options, &m->main, err);
+    snprintf(options, sizeof options, "-D V=%d",
+             cln_tune_width(&node->dev->info, node->tune.cls, in.h * in.w * in.c));
+    int rc = cln_kernel_new(node->dev, "point.cl", add ? "point_fwd_add" : "point_dropout", options,
+                            &m->main, err);
     return rc ? rc : cln_kernel_new(node->dev, "point.cl", "point_copy", options, &m->copy, err);
 }
 
@@ -56,7 +60,8 @@ static cln_range range_of(const cln_node *node, int count)
 }
 
 /* to = from, or to += from; nothing where nobody wants it. */
-static int pass_on(cln_node *node, cln_tensor from, cln_tensor to, bool accumulate, int count, cln_error *err)
+static int pass_on(cln_node *node, cln_tensor from, cln_tensor to, bool accumulate, int count,
+                   cln_error *err)
 {
     const point_impl *m = node->impl;
     if (!to.mem)
@@ -68,19 +73,20 @@ static int pass_on(cln_node *node, cln_tensor from, cln_tensor to, bool accumula
 static int check_size(const cln_layer *layer, cln_error *err)
 {
     if (cln_shape_count(layer->in[0]) > INT_MAX - CHUNK)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "a batch of %d makes more than 2^31 values; use a smaller one",
+        return CLN_FAIL(err, CLN_ERR_MODEL,
+                        "a batch of %d makes more than 2^31 values; use a smaller one",
                         layer->in[0].n);
     return CLN_OK;
 }
 
-/* ---- add ----------------------------------------------------------------------------------------- */
+/* ---- add ------------------------------------------------------------------------------------- */
 
 static int shape_add(cln_layer *layer, cln_error *err)
 {
     const cln_shape a = layer->in[0], b = layer->in[1];
     if (a.h != b.h || a.w != b.w || a.c != b.c)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "cannot add an image of %dx%dx%d and one of %dx%dx%d", a.h, a.w, a.c,
-                        b.h, b.w, b.c);
+        return CLN_FAIL(err, CLN_ERR_MODEL, "cannot add an image of %dx%dx%d and one of %dx%dx%d",
+                        a.h, a.w, a.c, b.h, b.w, b.c);
     layer->out = a;
     return check_size(layer, err);
 }
@@ -122,7 +128,7 @@ const cln_op cln_op_add = {
     .backward = backward_add,
 };
 
-/* ---- dropout ------------------------------------------------------------------------------------- */
+/* ---- dropout --------------------------------------------------------------------------------- */
 
 static int shape_dropout(cln_layer *layer, cln_error *err)
 {
@@ -139,7 +145,8 @@ static void cost_dropout(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
     cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){0, 0};
 }
 
-static int drop(cln_node *node, const cln_pass *pass, cln_tensor from, cln_tensor to, bool accumulate, cln_error *err)
+static int drop(cln_node *node, const cln_pass *pass, cln_tensor from, cln_tensor to,
+                bool accumulate, cln_error *err)
 {
     const point_impl *m = node->impl;
     const double p = cln_layer_attr(node->layer, "p");
@@ -158,7 +165,8 @@ static int forward_dropout(cln_node *node, const cln_pass *pass, cln_error *err)
 
 static int backward_dropout(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    return node->dx[0].mem ? drop(node, pass, node->dy, node->dx[0], node->accumulate[0], err) : CLN_OK;
+    return node->dx[0].mem ? drop(node, pass, node->dy, node->dx[0], node->accumulate[0], err)
+                           : CLN_OK;
 }
 
 static const cln_attr attrs_dropout[] = {

@@ -1,5 +1,6 @@
-/* Max, average and global average pooling (cl/pool.cl has the formulas). Semantics are PyTorch's: sizes are
- * rounded down, padding is at most half the kernel, averages count the padding. */
+/* Max, average and global average pooling (cl/pool.cl has the formulas).
+ * Semantics are PyTorch's: sizes are rounded down, padding is at most half the kernel, averages
+ * count the padding. */
 #include "op.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static int shape_pool(cln_layer *layer, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d is more than half of k=%d", q.pad, q.k);
     const int h = in.h + 2 * q.pad - q.k, w = in.w + 2 * q.pad - q.k;
     if (h < 0 || w < 0)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "a %dx%d window with pad=%d does not fit an image of %dx%d", q.k, q.k,
+        return CLN_FAIL(err, CLN_ERR_MODEL,
+                        "a %dx%d window with pad=%d does not fit an image of %dx%d", q.k, q.k,
                         q.pad, in.h, in.w);
     layer->out = (cln_shape){in.n, h / q.stride + 1, w / q.stride + 1, in.c};
     return CLN_OK;
@@ -47,9 +49,11 @@ static void cost_pool(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
 {
     const double x = (double)cln_shape_count(layer->in[0]), y = (double)cln_shape_count(layer->out);
     const bool max = layer->op == &cln_op_maxpool, gap = layer->op == &cln_op_gap;
-    const double k = gap ? 0.0 : window_of(layer).k, flops = gap ? x : y * k * k, bytes = sizeof(float);
+    const double k = gap ? 0.0 : window_of(layer).k, flops = gap ? x : y * k * k,
+                 bytes = sizeof(float);
     cost[CLN_COST_FORWARD] = (cln_cost){flops, bytes * (x + y)};
-    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){max ? 2 * flops : flops, bytes * ((max ? 2 * x : x) + y)};
+    cost[CLN_COST_BACKWARD_DATA] =
+        (cln_cost){max ? 2 * flops : flops, bytes * ((max ? 2 * x : x) + y)};
     cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){0, 0};
 }
 
@@ -72,11 +76,14 @@ static void destroy_pool(cln_node *node)
 
 static int build_pool(cln_node *node, cln_error *err)
 {
-    const char *kind = node->layer->op == &cln_op_maxpool ? "max" : node->layer->op == &cln_op_gap ? "gap" : "avg";
+    const char *kind = node->layer->op == &cln_op_maxpool ? "max"
+                       : node->layer->op == &cln_op_gap   ? "gap"
+                                                          : "avg";
     char options[32], forward[32], backward[32];
     pool_impl *m = calloc(1, sizeof *m);
     if (!m)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d", node->layer->index);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
+                        node->layer->index);
     node->impl = m;
     snprintf(options, sizeof options, "-D V=%d", node->tune.v);
     snprintf(forward, sizeof forward, "pool_fwd_%s", kind);
@@ -97,7 +104,8 @@ static share share_of(const cln_node *node, int h, int w, int c, int n)
 {
     const bool vector = node->tune.cls == CLN_CLASS_VECTOR;
     share s = {.span = vector ? w : 1, .lanes = vector ? 1 : c / node->tune.v};
-    s.range = cln_range3((size_t)cln_div_up(w, s.span) * s.lanes, (size_t)h, (size_t)n, (size_t)node->tune.local);
+    s.range = cln_range3((size_t)cln_div_up(w, s.span) * s.lanes, (size_t)h, (size_t)n,
+                         (size_t)node->tune.local);
     return s;
 }
 
@@ -107,9 +115,9 @@ static int forward_pool(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_shape in = node->layer->in[0], out = node->layer->out;
     const window q = window_of(node->layer);
     const share s = share_of(node, out.h, out.w, out.c, pass->n);
-    return cln_run(&m->forward, s.range, err, CLN_MEM(node->x[0]), CLN_MEM(node->y), CLN_INT(in.h), CLN_INT(in.w),
-                   CLN_INT(in.c), CLN_INT(out.h), CLN_INT(out.w), CLN_INT(q.k), CLN_INT(q.stride), CLN_INT(q.pad),
-                   CLN_INT(s.span), CLN_INT(s.lanes));
+    return cln_run(&m->forward, s.range, err, CLN_MEM(node->x[0]), CLN_MEM(node->y), CLN_INT(in.h),
+                   CLN_INT(in.w), CLN_INT(in.c), CLN_INT(out.h), CLN_INT(out.w), CLN_INT(q.k),
+                   CLN_INT(q.stride), CLN_INT(q.pad), CLN_INT(s.span), CLN_INT(s.lanes));
 }
 
 static int backward_max(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -120,10 +128,10 @@ static int backward_max(cln_node *node, const cln_pass *pass, cln_error *err)
     const share s = share_of(node, in.h, in.w, in.c, pass->n);
     if (!node->dx[0].mem)
         return CLN_OK;
-    return cln_run(&m->backward, s.range, err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->dx[0]),
-                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(in.c), CLN_INT(out.h), CLN_INT(out.w), CLN_INT(q.k),
-                   CLN_INT(q.stride), CLN_INT(q.pad), CLN_INT(s.span), CLN_INT(s.lanes),
-                   CLN_INT(node->accumulate[0]));
+    return cln_run(&m->backward, s.range, err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
+                   CLN_MEM(node->dx[0]), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(in.c),
+                   CLN_INT(out.h), CLN_INT(out.w), CLN_INT(q.k), CLN_INT(q.stride), CLN_INT(q.pad),
+                   CLN_INT(s.span), CLN_INT(s.lanes), CLN_INT(node->accumulate[0]));
 }
 
 static int backward_avg(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -134,9 +142,10 @@ static int backward_avg(cln_node *node, const cln_pass *pass, cln_error *err)
     const share s = share_of(node, in.h, in.w, in.c, pass->n);
     if (!node->dx[0].mem)
         return CLN_OK;
-    return cln_run(&m->backward, s.range, err, CLN_MEM(node->dy), CLN_MEM(node->dx[0]), CLN_INT(in.h),
-                   CLN_INT(in.w), CLN_INT(in.c), CLN_INT(out.h), CLN_INT(out.w), CLN_INT(q.k), CLN_INT(q.stride),
-                   CLN_INT(q.pad), CLN_INT(s.span), CLN_INT(s.lanes), CLN_INT(node->accumulate[0]));
+    return cln_run(&m->backward, s.range, err, CLN_MEM(node->dy), CLN_MEM(node->dx[0]),
+                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(in.c), CLN_INT(out.h), CLN_INT(out.w),
+                   CLN_INT(q.k), CLN_INT(q.stride), CLN_INT(q.pad), CLN_INT(s.span),
+                   CLN_INT(s.lanes), CLN_INT(node->accumulate[0]));
 }
 
 static int forward_gap(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -144,9 +153,10 @@ static int forward_gap(cln_node *node, const cln_pass *pass, cln_error *err)
     const pool_impl *m = node->impl;
     const cln_shape in = node->layer->in[0];
     const share s = share_of(node, 1, 1, in.c, pass->n);
-    return cln_run(&m->forward, cln_range3((size_t)s.lanes, (size_t)pass->n, 1, (size_t)node->tune.local), err,
-                   CLN_MEM(node->x[0]), CLN_MEM(node->y), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(in.c),
-                   CLN_INT(s.lanes));
+    return cln_run(&m->forward,
+                   cln_range3((size_t)s.lanes, (size_t)pass->n, 1, (size_t)node->tune.local), err,
+                   CLN_MEM(node->x[0]), CLN_MEM(node->y), CLN_INT(in.h), CLN_INT(in.w),
+                   CLN_INT(in.c), CLN_INT(s.lanes));
 }
 
 static int backward_gap(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -156,14 +166,16 @@ static int backward_gap(cln_node *node, const cln_pass *pass, cln_error *err)
     const share s = share_of(node, in.h, in.w, in.c, pass->n);
     if (!node->dx[0].mem)
         return CLN_OK;
-    return cln_run(&m->backward, s.range, err, CLN_MEM(node->dy), CLN_MEM(node->dx[0]), CLN_INT(in.h),
-                   CLN_INT(in.w), CLN_INT(in.c), CLN_INT(s.span), CLN_INT(s.lanes), CLN_INT(node->accumulate[0]));
+    return cln_run(&m->backward, s.range, err, CLN_MEM(node->dy), CLN_MEM(node->dx[0]),
+                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(in.c), CLN_INT(s.span), CLN_INT(s.lanes),
+                   CLN_INT(node->accumulate[0]));
 }
 
 static cln_absorb absorb_max(const cln_layer *layer)
 {
     const window q = window_of(layer);
-    const bool fits = q.k == 2 && q.stride == 2 && q.pad == 0 && layer->in[0].h % 2 == 0 && layer->in[0].w % 2 == 0;
+    const bool fits = q.k == 2 && q.stride == 2 && q.pad == 0 && layer->in[0].h % 2 == 0 &&
+                      layer->in[0].w % 2 == 0;
     return fits ? CLN_ABSORB_POOL2 : CLN_ABSORB_NO;
 }
 
@@ -175,10 +187,25 @@ static const cln_attr attrs_pool[] = {
 
 #define POOL .inputs = 1, .cost = cost_pool, .build = build_pool, .destroy = destroy_pool
 
-const cln_op cln_op_maxpool = {.word = "maxpool", .help = "max pooling", .attrs = attrs_pool, POOL,
-                               .shape = shape_pool, .memory = memory_max, .forward = forward_pool,
-                               .backward = backward_max, .absorb = absorb_max};
-const cln_op cln_op_avgpool = {.word = "avgpool", .help = "average pooling; padding counts", .attrs = attrs_pool,
-                               POOL, .shape = shape_pool, .forward = forward_pool, .backward = backward_avg};
-const cln_op cln_op_gap = {.word = "gap", .help = "global average pooling, to 1x1", POOL, .shape = shape_gap,
-                           .forward = forward_gap, .backward = backward_gap};
+const cln_op cln_op_maxpool = {.word = "maxpool",
+                               .help = "max pooling",
+                               .attrs = attrs_pool,
+                               POOL,
+                               .shape = shape_pool,
+                               .memory = memory_max,
+                               .forward = forward_pool,
+                               .backward = backward_max,
+                               .absorb = absorb_max};
+const cln_op cln_op_avgpool = {.word = "avgpool",
+                               .help = "average pooling; padding counts",
+                               .attrs = attrs_pool,
+                               POOL,
+                               .shape = shape_pool,
+                               .forward = forward_pool,
+                               .backward = backward_avg};
+const cln_op cln_op_gap = {.word = "gap",
+                           .help = "global average pooling, to 1x1",
+                           POOL,
+                           .shape = shape_gap,
+                           .forward = forward_gap,
+                           .backward = backward_gap};

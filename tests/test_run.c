@@ -1,0 +1,573 @@
+/* The folder of a run and the file helpers below it: who may write, what is kept, what a failure leaves. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/scratch.h"
+#include "run.h"
+
+#define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
+
+static cln_error err;
+
+static void setup(void)
+{
+    memset(&err, 0, sizeof err);
+    scratch_new();
+}
+
+static void failed(int rc, int code, const char *say)
+{
+    ck_assert_int_eq(rc, code);
+    ck_assert_int_eq(err.code, code);
+    ck_assert_msg(strstr(err.text, say) != NULL, "'%s' is not in: %s", say, err.text);
+}
+
+static void put_text(const char *name, const char *text)
+{
+    put(name, text, strlen(text));
+}
+
+static void holds(const char *name, const char *text)
+{
+    blob b = get(name);
+    b.bytes[b.size] = '\0';
+    ck_assert_str_eq(b.bytes, text);
+    free(b.bytes);
+}
+
+static void limit_files(rlim_t bytes) /* RLIM_INFINITY: as far as the hard limit goes */
+{
+    struct rlimit r;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &r), 0);
+    r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &r), 0);
+    signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+START_TEST(paths)
+{
+    char out[8];
+
+    OK(cln_path_join(out, sizeof out, "a", "b", &err));
+    ck_assert_str_eq(out, "a/b");
+    OK(cln_path_join(out, sizeof out, "a/", "b", &err));
+    ck_assert_str_eq(out, "a/b");
+    OK(cln_path_join(out, sizeof out, "", "b", &err));
+    ck_assert_str_eq(out, "b");
+    OK(cln_path_join(out, sizeof out, "a", "/b", &err));
+    ck_assert_str_eq(out, "/b");
+    OK(cln_path_join(out, sizeof out, "abc", "def", &err));
+    failed(cln_path_join(out, sizeof out, "abcd", "efg", &err), CLN_ERR_ARGUMENT, "too long");
+}
+END_TEST
+
+START_TEST(folders)
+{
+    struct stat info;
+
+    OK(cln_dir_make(at("a/b//c/"), &err));
+    ck_assert_int_eq(stat(at("a/b/c"), &info), 0);
+    ck_assert(S_ISDIR(info.st_mode));
+    OK(cln_dir_make(at("a/b/c"), &err));
+    put_text("file", "x");
+    failed(cln_dir_make(at("file"), &err), CLN_ERR_IO, "a part of this path is a file");
+    failed(cln_dir_make(at("file/d"), &err), CLN_ERR_IO, "a part of this path is a file");
+    failed(cln_dir_make("", &err), CLN_ERR_ARGUMENT, "empty");
+    holds("file", "x");
+}
+END_TEST
+
+START_TEST(whole_reads)
+{
+    unsigned char *bytes = NULL;
+    size_t n = 99;
+
+    put_text("file", "12345");
+    OK(cln_file_read_all(at("file"), 5, &bytes, &n, &err));
+    ck_assert_uint_eq(n, 5);
+    ck_assert_str_eq((char *)bytes, "12345");
+    free(bytes);
+    bytes = NULL;
+    n = 99;
+    failed(cln_file_read_all(at("file"), 4, &bytes, &n, &err), CLN_ERR_DATA, "too large");
+    failed(cln_file_read_all(at("none"), 4, &bytes, &n, &err), CLN_ERR_IO, "cannot open");
+    failed(cln_file_read_all(at(""), 4, &bytes, &n, &err), CLN_ERR_IO, "is a folder");
+    ck_assert_int_eq(mkfifo(at("pipe"), 0600), 0);
+    failed(cln_file_read_all(at("pipe"), 4, &bytes, &n, &err), CLN_ERR_IO, "device or pipe");
+    ck_assert_ptr_null(bytes);
+    ck_assert_uint_eq(n, 99);
+}
+END_TEST
+
+START_TEST(atomic_writes)
+{
+    struct stat info;
+    mode_t mask = umask(027);
+
+    OK(cln_file_write_atomic(at("file"), "old", 3, &err));
+    umask(mask);
+    ck_assert_int_eq(stat(at("file"), &info), 0);
+    ck_assert_int_eq(info.st_mode & 0777, 0640); /* as any new file, not a temporary's 0600 */
+    OK(cln_file_write_atomic(at("file"), "newer", 5, &err));
+    holds("file", "newer");
+    OK(cln_file_write_atomic(at("file"), "", 0, &err));
+    holds("file", "");
+    put_text("file", "old");
+
+    static char big[100000];
+    limit_files(50000);
+    int rc = cln_file_write_atomic(at("file"), big, sizeof big, &err);
+    limit_files(RLIM_INFINITY);
+    failed(rc, CLN_ERR_IO, "ulimit -f");
+    holds("file", "old");
+
+    failed(cln_file_write_atomic(at("none/file"), "x", 1, &err), CLN_ERR_IO, "No such file");
+    failed(cln_file_write_atomic(at("file/below"), "x", 1, &err), CLN_ERR_IO, "is a file");
+    failed(cln_file_write_atomic(at("dir/"), "x", 1, &err), CLN_ERR_ARGUMENT, "names a folder");
+    ck_assert_int_eq(mkdir(at("dir"), 0777), 0);
+    failed(cln_file_write_atomic(at("dir"), "x", 1, &err), CLN_ERR_IO, "cannot replace");
+    ck_assert_int_eq(rmdir(at("dir")), 0);
+    ck_assert_int_eq(unlink(at("file")), 0);
+    ck_assert_msg(rmdir(at("")) == 0, "a temporary file was left");
+    scratch_new(); /* for the teardown */
+}
+END_TEST
+
+START_TEST(appended_lines)
+{
+    char longer[5000];
+
+    OK(cln_file_append_line(at("log"), "one", &err));
+    OK(cln_file_append_line(at("log"), "two", &err));
+    holds("log", "one\ntwo\n");
+    memset(longer, 'x', sizeof longer);
+    longer[sizeof longer - 1] = '\0';
+    limit_files(4096); /* the line fits in part: that part is taken back */
+    int rc = cln_file_append_line(at("log"), longer, &err);
+    limit_files(RLIM_INFINITY);
+    failed(rc, CLN_ERR_IO, "log");
+    holds("log", "one\ntwo\n");
+    failed(cln_file_append_line(at("none/log"), "x", &err), CLN_ERR_IO, "cannot append");
+    failed(cln_file_append_line(at(""), "x", &err), CLN_ERR_IO, "cannot append");
+}
+END_TEST
+
+START_TEST(hashes) /* FIPS 180-2's examples */
+{
+    char hex[CLN_SHA256_HEX];
+
+    OK(cln_sha256_hex("abc", 3, hex, &err));
+    ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    OK(cln_sha256_hex("", 0, hex, &err));
+    ck_assert_str_eq(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+END_TEST
+
+START_TEST(temporary_names)
+{
+    ck_assert(cln_file_is_temporary_of(".a.json.123-0.tmp", "a.json"));
+    ck_assert(!cln_file_is_temporary_of("a.json", "a.json"));
+    ck_assert(!cln_file_is_temporary_of(".a.json.123-0.tmp", "a"));
+    ck_assert(!cln_file_is_temporary_of(".a.json.123-0.tmp~", "a.json"));
+    ck_assert(!cln_file_is_temporary_of(".a.json.-0.tmp", "a.json"));
+    ck_assert(!cln_file_is_temporary_of(".a.json.1-.tmp", "a.json"));
+    ck_assert(!cln_file_is_temporary_of(".a.json.x-0.tmp", "a.json"));
+    ck_assert(!cln_file_is_temporary_of(".a.json", "a.json"));
+}
+END_TEST
+
+/* ---- opening a run --------------------------------------------------------------------------- */
+
+static const char *const made[] = {CLN_RUN_CONFIG,  CLN_RUN_METRICS,    CLN_RUN_SUMMARY,
+                                   CLN_RUN_MODEL,   CLN_RUN_CHECKPOINT, CLN_RUN_CURVES,
+                                   CLN_RUN_MISTAKES};
+enum { N_MADE = sizeof made / sizeof made[0] };
+
+static const char *in_run(const char *name)
+{
+    static char relative[256];
+    snprintf(relative, sizeof relative, "run/%s", name);
+    return relative;
+}
+
+static int open_run(cln_run_mode mode)
+{
+    cln_run run = {0};
+    int rc = cln_run_open(&run, at("run"), mode, &err);
+
+    ck_assert(run.open == (rc == 0));
+    cln_run_close(&run);
+    cln_run_close(&run);
+    return rc;
+}
+
+START_TEST(new_run)
+{
+    cln_run run = {0};
+    char path[CLN_PATH_MAX];
+
+    OK(cln_run_open(&run, at("deep/er/run"), CLN_RUN_NEW, &err));
+    json_t *config = json_pack("{s:s, s:f, s:[i,i]}", "model", "s8", "lr", 0.1, "list", 1, 2);
+    OK(cln_run_begin(&run, config, &err));
+    json_decref(config);
+    holds("deep/er/run/config.json",
+          "{\n  \"model\": \"s8\",\n  \"lr\": 0.1,\n  \"list\": [\n    1,\n    2\n  ]\n}\n");
+    OK(cln_run_path(&run, CLN_RUN_CURVES, path, &err));
+    ck_assert_str_eq(path, at("deep/er/run/curves.png"));
+    cln_run_close(&run);
+    cln_run_close(NULL);
+}
+END_TEST
+
+START_TEST(what_is_there)
+{
+    OK(cln_dir_make(at("run"), &err));
+    OK(open_run(CLN_RUN_NEW)); /* an empty folder */
+    put_text(in_run("notes.txt"), "mine");
+    put_text(in_run(CLN_RUN_CONFIG), "{}");
+    OK(open_run(CLN_RUN_NEW)); /* stopped before its first checkpoint */
+    failed(open_run(CLN_RUN_RESUME), CLN_ERR_CHECKPOINT, "no checkpoint.safetensors to go on from");
+
+    put_text(in_run(CLN_RUN_METRICS), "x\n");
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_EXISTS,
+           "metrics.jsonl of an earlier run but no checkpoint");
+    put_text(in_run(CLN_RUN_CHECKPOINT), "x");
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_EXISTS, "an unfinished run: `clnorm train --resume ");
+    ck_assert_ptr_nonnull(strstr(err.text, "--overwrite"));
+    OK(open_run(CLN_RUN_RESUME));
+    OK(open_run(CLN_RUN_OVERWRITE));
+    put_text(in_run(CLN_RUN_SUMMARY), "{}");
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_EXISTS, "a finished run");
+    ck_assert_ptr_nonnull(strstr(err.text, "--overwrite"));
+    failed(open_run(CLN_RUN_RESUME), CLN_ERR_EXISTS, "is finished");
+    OK(open_run(CLN_RUN_OVERWRITE));
+
+    holds(in_run(CLN_RUN_CHECKPOINT), "x"); /* opening removes nothing */
+    holds(in_run(CLN_RUN_SUMMARY), "{}");
+    holds(in_run("notes.txt"), "mine");
+}
+END_TEST
+
+START_TEST(no_run_to_resume)
+{
+    failed(open_run(CLN_RUN_RESUME), CLN_ERR_CHECKPOINT, "clnorm train --out");
+    ck_assert(!cln_file_exists(at("run"))); /* nor was it made */
+}
+END_TEST
+
+START_TEST(overwrite)
+{
+    static const char *const foreign[] = {"notes.txt", "model.safetensors.bak", ".config.json.tmp",
+                                          "xcurves.png", ".other.json.12-0.tmp"};
+    enum { N_FOREIGN = sizeof foreign / sizeof foreign[0] };
+    cln_run run = {0};
+
+    OK(cln_dir_make(at("run/sub"), &err));
+    for (int i = 0; i < N_MADE; i++)
+        put_text(in_run(made[i]), "old");
+    for (int i = 0; i < N_FOREIGN; i++)
+        put_text(in_run(foreign[i]), "mine");
+    put_text(in_run("sub/config.json"), "mine");
+    put_text(in_run(".checkpoint.safetensors.4711-0.tmp"), "left by a killed process");
+    put_text("elsewhere", "mine");
+    ck_assert_int_eq(unlink(at(in_run(CLN_RUN_MODEL))), 0);
+    ck_assert_int_eq(symlink(at("elsewhere"), at(in_run(CLN_RUN_MODEL))), 0);
+
+    OK(cln_run_open(&run, at("run"), CLN_RUN_OVERWRITE, &err));
+    for (int i = 0; i < N_MADE; i++)
+        ck_assert(cln_file_exists(at(in_run(made[i]))));
+    json_t *config = json_object();
+    OK(cln_run_begin(&run, config, &err));
+    json_decref(config);
+    cln_run_close(&run);
+    for (int i = 0; i < N_MADE; i++)
+        ck_assert(cln_file_exists(at(in_run(made[i]))) == (strcmp(made[i], CLN_RUN_CONFIG) == 0));
+    holds(in_run(CLN_RUN_CONFIG), "{}\n");
+    for (int i = 0; i < N_FOREIGN; i++)
+        holds(in_run(foreign[i]), "mine");
+    holds(in_run("sub/config.json"), "mine");
+    holds("elsewhere", "mine");
+    ck_assert(!cln_file_exists(at(in_run(".checkpoint.safetensors.4711-0.tmp"))));
+}
+END_TEST
+
+START_TEST(unwritable)
+{
+    cln_run run = {0};
+
+    put_text("file", "mine"); /* a path below a file: root may not write there either */
+    failed(cln_run_open(&run, at("file/run"), CLN_RUN_NEW, &err), CLN_ERR_IO,
+           "file: Not a directory");
+    failed(cln_run_open(&run, at("file"), CLN_RUN_NEW, &err), CLN_ERR_IO, "choose another folder");
+    ck_assert(!run.open);
+    holds("file", "mine");
+    if (geteuid() == 0)
+        return;
+    OK(cln_dir_make(at("locked"), &err));
+    ck_assert_int_eq(chmod(at("locked"), 0555), 0);
+    failed(cln_run_open(&run, at("locked"), CLN_RUN_NEW, &err), CLN_ERR_IO,
+           "folder that you may write");
+    failed(cln_run_open(&run, at("locked/run"), CLN_RUN_NEW, &err), CLN_ERR_IO,
+           "folder that you may write");
+}
+END_TEST
+
+START_TEST(full_disk)
+{
+    static char big[100000];
+    cln_run run = {0};
+
+    OK(cln_run_open(&run, at("run"), CLN_RUN_NEW, &err));
+    OK(cln_file_write_atomic(at(in_run(CLN_RUN_CONFIG)), "{}", 2, &err));
+    memset(big, 'x', sizeof big - 1);
+    json_t *config = json_pack("{s:s}", "big", big);
+    limit_files(50000);
+    int rc = cln_run_write_json(&run, CLN_RUN_CONFIG, config, &err);
+    limit_files(RLIM_INFINITY);
+    json_decref(config);
+    failed(rc, CLN_ERR_IO, "config.json");
+    holds(in_run(CLN_RUN_CONFIG), "{}");
+    cln_run_close(&run);
+}
+END_TEST
+
+/* ---- the lock -------------------------------------------------------------------------------- */
+
+START_TEST(lock_of_another_process)
+{
+    int ready[2], release[2];
+    char byte = 0, pid_text[32];
+
+    ck_assert_int_eq(pipe(ready), 0);
+    ck_assert_int_eq(pipe(release), 0);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        cln_run held = {0};
+        int rc = cln_run_open(&held, at("run"), CLN_RUN_NEW, &err);
+        close(release[1]);
+        _exit(rc != 0 || write(ready[1], "r", 1) != 1 || read(release[0], &byte, 1) != 1);
+    }
+    ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+
+    snprintf(pid_text, sizeof pid_text, "(pid %ld)", (long)child);
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_BUSY, pid_text);
+    ck_assert_ptr_nonnull(strstr(err.text, "another process"));
+    ck_assert_ptr_nonnull(strstr(err.text, at("run")));
+    failed(open_run(CLN_RUN_OVERWRITE), CLN_ERR_BUSY, pid_text);
+    put_text(in_run(CLN_RUN_CONFIG), "{}");
+    put_text(in_run(CLN_RUN_CHECKPOINT), "x");
+    failed(open_run(CLN_RUN_RESUME), CLN_ERR_BUSY, pid_text);
+
+    /* a killed process holds nothing */
+    ck_assert_int_eq(kill(child, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    OK(open_run(CLN_RUN_RESUME));
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(release[i]);
+    }
+}
+END_TEST
+
+START_TEST(lock_in_one_process)
+{
+    cln_run run = {0};
+    char pid_text[32];
+
+    OK(cln_run_open(&run, at("run"), CLN_RUN_NEW, &err));
+    snprintf(pid_text, sizeof pid_text, "(pid %ld)", (long)getpid());
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_BUSY, pid_text);
+    put_text(in_run(".lock"), "no number"); /* the message does without */
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_BUSY, "another process is training");
+    cln_run_close(&run);
+    OK(open_run(CLN_RUN_NEW));
+}
+END_TEST
+
+/* ---- metrics --------------------------------------------------------------------------------- */
+
+static const cln_metrics sample[] = {
+    {1, 0.1, 1.5, 40.02, 1.25, 50.5, 4500.04, 11.00049},
+    {2, 0.0625, 1.0 / 3, 70.94, NAN, 80.31, 4000, 12.5},
+    {3, 5e-7, INFINITY, 70, 0.5, 79, 5000, 13},
+};
+static const char *const lines[] = {
+    "{\"epoch\": 1, \"lr\": 0.1, \"train_loss\": 1.5, \"train_acc\": 40.02, \"test_loss\": 1.25, "
+    "\"test_acc\": 50.5, \"images_per_second\": 4500.0, \"seconds\": 11.0}\n",
+    "{\"epoch\": 2, \"lr\": 0.0625, \"train_loss\": 0.333333333333333, \"train_acc\": 70.94, "
+    "\"test_loss\": null, "
+    "\"test_acc\": 80.31, \"images_per_second\": 4000.0, \"seconds\": 12.5}\n",
+    "{\"epoch\": 3, \"lr\": 5e-7, \"train_loss\": null, \"train_acc\": 70.0, \"test_loss\": 0.5, "
+    "\"test_acc\": 79.0, \"images_per_second\": 5000.0, \"seconds\": 13.0}\n",
+};
+
+static void open_with_metrics(cln_run *run)
+{
+    OK(cln_run_open(run, at("run"), CLN_RUN_NEW, &err));
+    for (int i = 0; i < 3; i++)
+        OK(cln_run_add_metrics(run, &sample[i], &err));
+}
+
+static void holds_lines(int n, const char *tail)
+{
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s%s%s", n > 0 ? lines[0] : "", n > 1 ? lines[1] : "",
+             n > 2 ? lines[2] : "", tail);
+    holds(in_run(CLN_RUN_METRICS), text);
+}
+
+START_TEST(metrics_round_trip)
+{
+    cln_run run = {0};
+    cln_metrics *m = NULL;
+    int n = 0;
+
+    open_with_metrics(&run);
+    holds_lines(3, "");
+    OK(cln_metrics_read(at(in_run(CLN_RUN_METRICS)), &m, &n, &err));
+    ck_assert_int_eq(n, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(m[i].epoch, sample[i].epoch);
+        ck_assert_double_eq(m[i].lr, sample[i].lr);
+        ck_assert_double_eq(m[i].train_acc, sample[i].train_acc);
+        ck_assert_double_eq(m[i].test_acc, sample[i].test_acc);
+        ck_assert_double_eq_tol(m[i].images_per_second, sample[i].images_per_second, 0.051);
+        ck_assert_double_eq_tol(m[i].seconds, sample[i].seconds, 0.00051);
+    }
+    ck_assert_double_eq_tol(m[1].train_loss, 1.0 / 3, 1e-14);
+    ck_assert_double_nan(m[1].test_loss);
+    ck_assert_double_nan(m[2].train_loss);
+    free(m);
+    cln_run_close(&run);
+}
+END_TEST
+
+START_TEST(metrics_cut)
+{
+    cln_run run = {0};
+    cln_metrics *m = NULL;
+    int n = 0;
+    const char *path = at(in_run(CLN_RUN_METRICS));
+
+    open_with_metrics(&run);
+    OK(cln_run_cut_metrics(&run, 3, &err));
+    holds_lines(3, "");
+    OK(cln_run_cut_metrics(&run, 2, &err));
+    holds_lines(2, "");
+    OK(cln_run_add_metrics(&run, &sample[2], &err)); /* as if never interrupted */
+    holds_lines(3, "");
+
+    FILE *f = fopen(path, "ab"); /* killed in the middle of a line */
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_gt(fprintf(f, "{\"epoch\": 4, \"lr\": 0"), 0);
+    fclose(f);
+    OK(cln_metrics_read(path, &m, &n, &err));
+    ck_assert_int_eq(n, 3);
+    free(m);
+    OK(cln_run_cut_metrics(&run, 9, &err));
+    holds_lines(3, "");
+    OK(cln_run_cut_metrics(&run, 0, &err));
+    holds_lines(0, "");
+    OK(cln_metrics_read(path, &m, &n, &err));
+    ck_assert_int_eq(n, 0);
+    free(m);
+    ck_assert_int_eq(unlink(path), 0);
+    OK(cln_run_cut_metrics(&run, 1, &err)); /* none yet */
+    failed(cln_metrics_read(path, &m, &n, &err), CLN_ERR_IO, "metrics.jsonl");
+    cln_run_close(&run);
+}
+END_TEST
+
+START_TEST(metrics_damaged)
+{
+    static const char *const bad[] = {
+        "", "{}", "[1]", "x", "{\"epoch\": 0}", "{\"epoch\": 4, \"lr\": 0.1}"};
+    cln_run run = {0};
+    cln_metrics *m = NULL;
+    int n = 0;
+    char text[2048];
+
+    open_with_metrics(&run);
+    snprintf(text, sizeof text, "%s%s\n%s", lines[0], bad[_i], lines[1]);
+    put_text(in_run(CLN_RUN_METRICS), text);
+    failed(cln_run_cut_metrics(&run, 1, &err), CLN_ERR_DATA,
+           "metrics.jsonl:2: not a line of metrics");
+    holds(in_run(CLN_RUN_METRICS), text);
+    failed(cln_metrics_read(at(in_run(CLN_RUN_METRICS)), &m, &n, &err), CLN_ERR_DATA,
+           "metrics.jsonl:2:");
+    ck_assert_ptr_null(m);
+    cln_run_close(&run);
+}
+END_TEST
+
+START_TEST(summary)
+{
+    cln_run run = {0};
+    cln_summary s = {.model = "s8 \xff",
+                     .norm = "ln",
+                     .device = "PoCL",
+                     .weights_sha256 = "abcd",
+                     .params = 46074,
+                     .seed = 1};
+
+    cln_summary_of_metrics(&s, sample, 2);
+    ck_assert_double_eq_tol(s.images_per_second, (4500.04 + 4000) / 2,
+                            1e-9); /* an even number: the mean of two */
+    cln_summary_of_metrics(&s, sample, 3);
+    ck_assert_double_eq_tol(s.seconds, 36.50049, 1e-9);
+    OK(cln_run_open(&run, at("run"), CLN_RUN_NEW, &err));
+    OK(cln_run_write_summary(&run, &s, &err));
+    cln_run_close(&run);
+    holds(in_run(CLN_RUN_SUMMARY),
+          "{\n  \"model\": \"s8 ?\",\n  \"norm\": \"ln\",\n  \"params\": 46074,\n"
+          "  \"epochs\": 3,\n  \"train_acc\": 70.0,\n  \"test_acc\": 79.0,\n"
+          "  \"best_test_acc\": 80.31,\n  \"best_epoch\": 2,\n"
+          "  \"images_per_second\": 4500.0,\n  \"seconds\": 36.5,\n"
+          "  \"device\": \"PoCL\",\n  \"seed\": 1,\n  \"weights_sha256\": \"abcd\"\n}\n");
+    failed(open_run(CLN_RUN_NEW), CLN_ERR_EXISTS, "a finished run");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("run");
+    TCase *t = tcase_create("run");
+    tcase_add_checked_fixture(t, setup, scratch_remove);
+    tcase_add_test(t, paths);
+    tcase_add_test(t, folders);
+    tcase_add_test(t, whole_reads);
+    tcase_add_test(t, atomic_writes);
+    tcase_add_test(t, appended_lines);
+    tcase_add_test(t, hashes);
+    tcase_add_test(t, temporary_names);
+    tcase_add_test(t, new_run);
+    tcase_add_test(t, what_is_there);
+    tcase_add_test(t, no_run_to_resume);
+    tcase_add_test(t, overwrite);
+    tcase_add_test(t, unwritable);
+    tcase_add_test(t, full_disk);
+    tcase_add_test(t, lock_of_another_process);
+    tcase_add_test(t, lock_in_one_process);
+    tcase_add_test(t, metrics_round_trip);
+    tcase_add_test(t, metrics_cut);
+    tcase_add_loop_test(t, metrics_damaged, 0, 6);
+    tcase_add_test(t, summary);
+    suite_add_tcase(s, t);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failures = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
