@@ -11,7 +11,7 @@
  * Ownership: fwd, bwd_data: id 0 is an element of image id 1. bwd_params: id 0 is a weight (then,
  * behind the weights, a bias) and id 1 a chunk of `images` images; its partial sum goes to partial
  * (chunks, weights + biases), which bwd_reduce adds up in order, one item a weight.
- * Chunks depend on the shape alone, so that the result depends on neither threads nor devices.
+ * Chunks depend on shape and batch alone, so that the result depends on neither threads nor device.
  * Neighbouring ids are neighbouring channels of the output, so that stores and the larger loads
  * are coalesced. */
 

@@ -6,7 +6,7 @@
  *                              dcol[(n, (iy+P-ky)/S, (ix+P-kx)/S)][(ky,kx,ci)]      (a gather: no atomics)
  *
  * Layout: images NHWC, weights [ky][kx][ci][co] = a row-major (K*K*Ci, Co) matrix; image offsets
- * say where a chunk of images begins. V divides Ci (and Co where a kernel runs along it).
+ * say where a chunk of images begins. V divides Ci.
  * Ownership: id 0 = segment * lanes + lane, id 1 = row of the image, id 2 = image. A segment is
  * `span` pixels of the row; a lane owns the vectors lane, lane + lanes, ... of each of its pixels.
  * One lane and the whole row in the vector class; in the SIMT class a lane for each vector and one

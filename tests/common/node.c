@@ -9,7 +9,7 @@
 
 enum { ZEROS_BYTES = 4096, MAX_ITEMS = 24 };
 
-/* ---- the layer ----------------------------------------------------------------------------------- */
+/* ---- the layer ------------------------------------------------------------------------------- */
 
 static int set_attr(cln_layer *layer, const char *word, int position, cln_error *err)
 {
@@ -17,7 +17,8 @@ static int set_attr(cln_layer *layer, const char *word, int position, cln_error 
     const char *equals = strchr(word, '=');
     const size_t length = equals ? (size_t)(equals - word) : 0;
     for (int i = 0; attrs && attrs[i].name; i++) {
-        const bool named = equals && strlen(attrs[i].name) == length && !strncmp(attrs[i].name, word, length);
+        const bool named =
+            equals && strlen(attrs[i].name) == length && !strncmp(attrs[i].name, word, length);
         if (named || (!equals && i == 0 && position == 0)) {
             layer->attr[i] = strtod(equals ? equals + 1 : word, NULL);
             return CLN_OK;
@@ -52,7 +53,7 @@ int cln_test_layer(cln_layer *layer, const char *line, cln_shape in, cln_error *
     return layer->op->shape ? layer->op->shape(layer, err) : CLN_OK;
 }
 
-/* ---- the node ------------------------------------------------------------------------------------ */
+/* ---- the node -------------------------------------------------------------------------------- */
 
 typedef struct item_list {
     cln_arena_item items[MAX_ITEMS];
@@ -103,7 +104,8 @@ static int place(cln_test_node *t, cln_error *err)
 }
 
 int cln_test_node_new(cln_test_node *t, cln_device *dev, const char *line, cln_shape in,
-                      const cln_tune_request *request, cln_test_setup setup, void *arg, cln_error *err)
+                      const cln_tune_request *request, cln_test_setup setup, void *arg,
+                      cln_error *err)
 {
     const cln_tune_request automatic = {CLN_CLASS_AUTO, -1};
     memset(t, 0, sizeof *t);
@@ -148,7 +150,10 @@ void cln_test_node_free(cln_test_node *t)
     memset(t, 0, sizeof *t);
 }
 
-int cln_test_poison(cln_test_node *t, cln_error *err) { return cln_arena_poison(&t->arena, err); }
+int cln_test_poison(cln_test_node *t, cln_error *err)
+{
+    return cln_arena_poison(&t->arena, err);
+}
 
 int cln_test_write(cln_test_node *t, cln_tensor tensor, const float *values, cln_error *err)
 {
@@ -177,7 +182,7 @@ int cln_test_backward(cln_test_node *t, const cln_pass *pass, cln_error *err)
     return check(t, t->layer.op->backward(&t->node, pass, err), err);
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 float *cln_test_random(size_t count, uint32_t seed)
 {

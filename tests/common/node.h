@@ -1,4 +1,5 @@
-/* One layer on a device without a network or a plan: every tensor alone between guard bands, filled with NaN.
+/* One layer on a device without a network or a plan: every tensor alone between guard bands,
+ * filled with NaN.
  *
  *     cln_test_node t;
  *     rc = cln_test_node_new(&t, dev, "conv 16 k=3 bias=1", (cln_shape){2, 8, 8, 3}, NULL, NULL, NULL, &err);
@@ -23,11 +24,12 @@ typedef struct cln_test_node {
 /* What a test may change between shape inference and memory: tune, accumulate, stage. */
 typedef void (*cln_test_setup)(cln_test_node *t, void *arg);
 
-/* The layer that `line` describes ("word [first] [name=value ...]") over images of `in`, two of them for a
- * layer with two inputs. request: NULL leaves the table's choice. `setup` may be NULL. *t is to be
- * released with cln_test_node_free, on failure too. dx is wanted for every input. */
+/* The layer that `line` describes ("word [first] [name=value ...]") over images of `in`, two of
+ * them for a layer with two inputs. request: NULL leaves the table's choice. `setup` may be NULL.
+ * *t is to be released with cln_test_node_free, on failure too. dx is wanted for every input. */
 int cln_test_node_new(cln_test_node *t, cln_device *dev, const char *line, cln_shape in,
-                      const cln_tune_request *request, cln_test_setup setup, void *arg, cln_error *err);
+                      const cln_tune_request *request, cln_test_setup setup, void *arg,
+                      cln_error *err);
 void cln_test_node_free(cln_test_node *t);
 
 /* Parses and infers the shape alone: no device. */
@@ -48,9 +50,9 @@ int cln_test_backward(cln_test_node *t, const cln_pass *pass, cln_error *err);
 float *cln_test_random(size_t count, uint32_t seed);
 
 typedef struct cln_test_difference {
-    double nmse;     /* sum (got - want)^2 / sum want^2 */
-    double max;      /* max |got - want| / max |want| */
-    bool finite;     /* no NaN and no infinity in got */
+    double nmse; /* sum (got - want)^2 / sum want^2 */
+    double max;  /* max |got - want| / max |want| */
+    bool finite; /* no NaN and no infinity in got */
 } cln_test_difference;
 cln_test_difference cln_test_compare(const float *got, const double *want, size_t count);
 

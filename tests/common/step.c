@@ -14,6 +14,8 @@ int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, cons
                                  : cln_net_load(model, norm, 0, classes, input, &s->net, err);
     if (!rc)
         rc = cln_plan_new(dev, s->net, options, &s->plan, err);
+    s->logits = calloc((size_t)input.n * (size_t)classes, sizeof *s->logits);
+    ck_assert_ptr_nonnull(s->logits);
     return rc ? rc : cln_loss_new(dev, input.n, classes, input.n, s->plan->nodes[0].tune.local, &s->loss, err);
 }
 
@@ -24,6 +26,7 @@ void cln_test_step_free(cln_test_step *s)
     cln_loss_free(s->loss);
     cln_plan_free(s->plan);
     cln_net_free(s->net);
+    free(s->logits);
     memset(s, 0, sizeof *s);
 }
 
@@ -44,6 +47,8 @@ int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, con
         rc = cln_plan_forward(s->plan, &pass, err);
     if (!rc)
         rc = cln_loss_run(s->loss, s->plan->logits, train ? s->plan->dlogits : (cln_tensor){0}, n, smoothing, 0, 0, err);
+    if (!rc)
+        rc = cln_tensor_read(s->dev, s->plan->logits, 0, s->logits, (size_t)(n * s->net->classes) * sizeof *s->logits, err);
     if (!rc && train)
         rc = cln_plan_backward(s->plan, &pass, err);
     if (!rc)

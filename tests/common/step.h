@@ -11,6 +11,7 @@ typedef struct cln_test_step {
     cln_net *net;
     cln_plan *plan;
     cln_loss *loss;
+    float *logits; /* of the last step, on the host: backward may reuse the plan's */
 } cln_test_step;
 
 /* model: a built-in name, or the text of a network, which has several lines. input.n is the batch. The weights are

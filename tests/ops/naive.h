@@ -1,0 +1,35 @@
+/* What each layer computes, in double precision and as plainly as it can be written. The loops
+ * follow the definitions, never the kernels. Images are NHWC, weights [ky][kx][ci][co]. All
+ * outputs are overwritten. */
+#ifndef CLN_TEST_NAIVE_H
+#define CLN_TEST_NAIVE_H
+
+#include "ops/conv.h"
+
+/* Convolution; dense is the 1x1 convolution of an image of one pixel. b, db: NULL where s->bias is
+ * false. */
+void naive_conv_fwd(const cln_conv_shape *s, int n, const float *x, const float *w, const float *b,
+                    double *y);
+void naive_conv_bwd_data(const cln_conv_shape *s, int n, const float *dy, const float *w,
+                         double *dx);
+void naive_conv_bwd_params(const cln_conv_shape *s, int n, const float *x, const float *dy,
+                           double *dw, double *db);
+
+/* Windows of k x k; in and out as the layer infers them. */
+void naive_maxpool_fwd(cln_shape in, cln_shape out, int k, int stride, int pad, const float *x,
+                       double *y);
+void naive_maxpool_bwd(cln_shape in, cln_shape out, int k, int stride, int pad, const float *x,
+                       const float *dy, double *dx);
+void naive_avgpool_fwd(cln_shape in, cln_shape out, int k, int stride, int pad, const float *x,
+                       double *y);
+void naive_avgpool_bwd(cln_shape in, cln_shape out, int k, int stride, int pad, const float *dy,
+                       double *dx);
+void naive_gap_fwd(cln_shape in, const float *x, double *y);
+void naive_gap_bwd(cln_shape in, const float *dy, double *dx);
+
+/* Elementwise. The mask holds 0 or 1 / (1 - p). */
+void naive_add(size_t count, const float *a, const float *b, double *y);
+void naive_dropout_mask(size_t count, double p, int layer, uint32_t seed, uint32_t step,
+                        double *mask);
+
+#endif
