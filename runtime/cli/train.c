@@ -409,6 +409,16 @@ static int set_up(session *s, cln_error *err)
     return rc ? rc : begin_or_resume(s, err);
 }
 
+/* Last of all, since a driver may take seconds to hand out what it compiled. */
+static void save_kernels(session *s)
+{
+    if (!s->dev || !s->dev->cold)
+        return;
+    if (!s->set.quiet)
+        cln_cli_notice(NULL, "saving the compiled kernels for the next run ...");
+    cln_program_cache_save(s->dev);
+}
+
 static void clean_up(session *s)
 {
     cln_trainer_free(s->trainer);
@@ -445,6 +455,8 @@ int cln_cmd_train(int argc, char **argv)
         status = interrupted ? 130 : CLN_EXIT_OK;
     if (!rc && interrupted)
         fprintf(stderr, "clnorm: interrupted; saved. Go on with: clnorm train --resume %s\n", s.run.dir);
+    if (!rc)
+        save_kernels(&s);
     clean_up(&s);
     return status;
 }
