@@ -1,5 +1,6 @@
 #include "arena.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,32 +38,37 @@ static size_t lowest_offset(cln_arena_item *const *placed, int n, const cln_aren
     return offset;
 }
 
-static int too_large(const cln_arena_item *item, size_t need, size_t limit, int batch, const char *which, cln_error *err)
+/* Both limits at once: the largest item against the largest allocation, all buffers against the memory. */
+static int check_fit(const cln_arena *arena, const cln_arena_item *largest, int batch, cln_error *err)
 {
-    const int fits = (int)((double)batch * (double)limit / (double)need * 0.95);
+    const double mib = 1048576.0, single = (double)largest->bytes, all = (double)arena->bytes;
+    const double max_single = (double)arena->dev->info.max_alloc, max_all = (double)arena->dev->info.global_mem;
+    if (single <= max_single && all <= max_all)
+        return CLN_OK;
+    const double share = fmin(max_single / single, max_all / all);
+    const int fits = (int)(batch * share * 0.95);
+    if (single > max_single)
+        return CLN_FAIL(err, CLN_ERR_DEVICE_MEMORY,
+                        "batch %d does not fit the device: %s needs %.1f MiB, the largest buffer may have %.1f MiB; "
+                        "try --batch %d", batch, largest->what, single / mib, max_single / mib, fits < 1 ? 1 : fits);
     return CLN_FAIL(err, CLN_ERR_DEVICE_MEMORY,
-                    "batch %d does not fit the device: %s needs %.1f MiB (%s) of %.1f MiB; try --batch %d", batch,
-                    item->what, (double)need / 1048576.0, which, (double)limit / 1048576.0, fits < 1 ? 1 : fits);
+                    "batch %d does not fit the device: it needs %.1f MiB, the most for %s, %.1f MiB; the device has %.1f "
+                    "MiB; try --batch %d", batch, all / mib, largest->what, single / mib, max_all / mib,
+                    fits < 1 ? 1 : fits);
 }
 
-/* Decides buffer and offset of every item; sizes the buffers. */
+/* Decides buffer and offset of every item; sizes the buffers. An item above the limit gets a buffer of its own. */
 static int lay_out(cln_arena *arena, int batch, cln_error *err)
 {
-    const cln_device_info *info = &arena->dev->info;
-    const size_t align = info->base_align, limit = (size_t)info->max_alloc;
-    int rc = CLN_OK;
+    const size_t align = arena->dev->info.base_align, limit = (size_t)arena->dev->info.max_alloc;
     cln_arena_item **order = malloc(((size_t)arena->n_items + 1) * sizeof *order);
     if (!order)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while planning device memory");
     for (int i = 0; i < arena->n_items; i++)
         order[i] = &arena->items[i];
     qsort(order, (size_t)arena->n_items, sizeof *order, by_size);
-    for (int i = 0; i < arena->n_items && !rc; i++) {
+    for (int i = 0; i < arena->n_items; i++) {
         cln_arena_item *item = order[i];
-        if (item->bytes > limit) {
-            rc = too_large(item, item->bytes, limit, batch, "largest single allocation", err);
-            break;
-        }
         int b = arena->guarded ? arena->n_buffers : 0;
         for (; b < arena->n_buffers; b++) {
             item->offset = lowest_offset(order, i, item, b, align);
@@ -79,8 +85,7 @@ static int lay_out(cln_arena *arena, int batch, cln_error *err)
     }
     for (int b = 0; b < arena->n_buffers; b++)
         arena->bytes += arena->sizes[b];
-    if (!rc && arena->bytes > info->global_mem)
-        rc = too_large(order[0], arena->bytes, (size_t)info->global_mem, batch, "all activations", err);
+    const int rc = arena->n_items ? check_fit(arena, order[0], batch, err) : CLN_OK;
     free(order);
     return rc;
 }
