@@ -49,6 +49,13 @@ static float *slot_values(const cln_slot *slot, float *weights, float *states)
 
 /* ---- export, import ------------------------------------------------------------------------------ */
 
+/* Of the norm that the network was built with, its default resolved; 0: that norm has none. */
+static int groups_of(const cln_net *net)
+{
+    int groups = 0;
+    return sscanf(net->norm, "%*s groups=%d", &groups) == 1 ? groups : 0;
+}
+
 static int add_model_meta(cln_st_file *st, const cln_trainer *t, cln_error *err)
 {
     const cln_dataset *d = t->data;
@@ -56,7 +63,7 @@ static int add_model_meta(cln_st_file *st, const cln_trainer *t, cln_error *err)
     char classes[16], groups[16], input[48], scale[256];
     size_t at = 0;
     snprintf(classes, sizeof classes, "%d", net->classes);
-    snprintf(groups, sizeof groups, "%d", t->options.groups);
+    snprintf(groups, sizeof groups, "%d", groups_of(net));
     snprintf(input, sizeof input, "%dx%dx%d", net->input.h, net->input.w, net->input.c);
     for (int i = 0; i < d->c; i++)
         at += (size_t)snprintf(scale + at, sizeof scale - at, "%s%.9g %.9g", i ? " " : "", (double)d->mean[i],
@@ -119,10 +126,26 @@ int cln_weights_import(cln_plan *plan, const cln_st_file *st, cln_error *err)
     return rc;
 }
 
+/* Weights of layer norm fit group norm, and those of batch norm fit both: the shapes alone do not tell. A file
+ * of another program's has no such keys. */
+static int check_model(const cln_trainer *t, const cln_st_file *st, const char *path, cln_error *err)
+{
+    const char *net = cln_st_find_meta(st, "clnorm.net"), *norm = cln_st_find_meta(st, "clnorm.norm");
+    const char *groups = cln_st_find_meta(st, "clnorm.groups");
+    if (net && strcmp(net, t->net->text))
+        return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s holds the weights of another network than %s", path, t->net->name);
+    if ((norm && strcmp(norm, t->options.norm)) || (groups && atoi(groups) != groups_of(t->net)))
+        return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s was trained with another norm (%s, groups %s) than this network's %s",
+                        path, norm ? norm : "?", groups ? groups : "?", t->net->norm);
+    return CLN_OK;
+}
+
 int cln_trainer_import(cln_trainer *t, const char *path, cln_error *err)
 {
     cln_st_file st = {0};
     int rc = cln_st_read(&st, path, err);
+    if (!rc)
+        rc = check_model(t, &st, path, err);
     if (!rc)
         rc = cln_weights_import(t->plan, &st, err);
     cln_st_clear(&st);

@@ -442,7 +442,8 @@ char *cln_plan_describe(const cln_plan *plan)
             at += (size_t)snprintf(text + at, room - at, " fused\n");
         else if (layer->op->resolve)
             at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s\n",
-                                   cln_conv_algo_name(node->tune.fwd), cln_conv_algo_name(node->tune.bwd_data),
+                                   cln_conv_algo_name(node->tune.fwd),
+                                   node->dx[0].mem ? cln_conv_algo_name(node->tune.bwd_data) : "-",
                                    cln_conv_algo_name(node->tune.bwd_params), node->stats_for ? " +stats" : "",
                                    node->sums_for ? " +sums" : "");
         else

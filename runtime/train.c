@@ -284,8 +284,8 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
         rc = run_steps(t, fn, arg, &early, &bad, err);
     if (!rc)
         rc = cln_loss_read(t->loss, &totals, &bad, err);
-    if (!rc && bad >= 0)
-        rc = cln_train_diagnose(t, bad, err);
+    if (!rc)
+        rc = bad >= 0 ? cln_train_diagnose(t, bad, err) : cln_train_verify(t, err);
     if (stopped)
         *stopped = early;
     if (rc || early)

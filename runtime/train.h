@@ -48,4 +48,8 @@ int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation 
  * gave a value that is not finite. Always returns a negative code. */
 int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err);
 
+/* That the last update left finite weights and running statistics, so that what is saved now is good; else as
+ * cln_train_diagnose. */
+int cln_train_verify(cln_trainer *t, cln_error *err);
+
 #endif

@@ -29,10 +29,11 @@ static size_t output_count(const cln_trainer *t, int i, int n)
     return cln_shape_count(s);
 }
 
-/* Forward pass of the step, layer by layer: the first layer with a bad parameter or output, -1: none. */
+/* Forward pass of the step, layer by layer: the first layer with a bad parameter or output, -1: none. Behind the
+ * epoch's last step any batch will do. */
 static int first_bad_layer(cln_trainer *t, int step, bool *in_weights, cln_error *err)
 {
-    const int base = step * t->options.batch, left = t->train->n - base;
+    const int base = step < t->steps ? step * t->options.batch : 0, left = t->train->n - base;
     const int n = left < t->options.batch ? left : t->options.batch;
     const cln_augment augment = {t->options.flip, t->options.shift, t->options.seed, (uint32_t)t->epoch};
     const cln_pass pass = {n, true, t->options.seed, (uint32_t)(t->epoch * t->steps + step)};
@@ -66,14 +67,23 @@ int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err)
     for (int step = t->step; step < bad_step && !rc; step++)
         rc = cln_train_enqueue(t, t->epoch, step, err);
     const int layer = rc ? -1 : first_bad_layer(t, bad_step, &in_weights, err);
-    const int epoch = t->epoch + 1;
+    const int epoch = t->epoch + 1, at = bad_step < t->steps ? bad_step + 1 : t->steps;
     cln_state_set(t, &t->start, NULL); /* what is saved from here on is the last good state */
     if (layer < 0)
         return CLN_FAIL(err, CLN_ERR_DIVERGED,
-                        "the loss is not finite at epoch %d, step %d; try a smaller --lr (now %g)", epoch, bad_step + 1,
+                        "the loss is not finite at epoch %d, step %d; try a smaller --lr (now %g)", epoch, at,
                         t->options.lr);
     return CLN_FAIL(err, CLN_ERR_DIVERGED,
                     "the loss is not finite at epoch %d, step %d: first in the %s of layer %d (%s); try a smaller --lr "
-                    "(now %g)", epoch, bad_step + 1, in_weights ? "weights" : "output", layer,
+                    "(now %g)", epoch, at, in_weights ? "weights" : "output", layer,
                     t->net->layers[layer].op->word, t->options.lr);
+}
+
+int cln_train_verify(cln_trainer *t, cln_error *err)
+{
+    bool weights = true, states = true;
+    int rc = t->plan->n_weights ? all_finite(t, t->plan->weights, t->plan->n_weights, &weights, err) : CLN_OK;
+    if (!rc && t->plan->n_states)
+        rc = all_finite(t, t->plan->states, t->plan->n_states, &states, err);
+    return rc || (weights && states) ? rc : cln_train_diagnose(t, t->step, err);
 }

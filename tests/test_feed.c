@@ -74,7 +74,8 @@ static bool is_image(const float *x, int image, int c, int flip, int dx, int dy)
     for (int y = 0; y < H; y++)
         for (int i = 0; i < W; i++)
             for (int k = 0; k < c; k++) {
-                const int sy = mirror_edge(y + dy, H), sx = mirror_edge((flip ? W - 1 - i : i) + dx, W);
+                const int sy = mirror_edge(y + dy, H),
+                          sx = mirror_edge((flip ? W - 1 - i : i) + dx, W);
                 const double byte = images[((image * c + k) * H + sy) * W + sx];
                 const double want = (byte / 255 - (double)mean[k]) / (double)deviation[k];
                 if (!(fabs((double)x[(y * W + i) * c + k] - want) <= 2e-6)) /* a NaN is no image */
@@ -115,7 +116,8 @@ START_TEST(plain_batches)
         cln_feed *feed = new_feed(c);
         batch a = fetch(feed, 5, 20, NULL), b = fetch(feed, 5, 20, &nothing);
         for (int i = 0; i < 20; i++) {
-            ck_assert_msg(is_image(a.x + (size_t)i * (size_t)c * H * W, 5 + i, c, 0, 0, 0), "%d channels, image %d", c, i);
+            ck_assert_msg(is_image(a.x + (size_t)i * (size_t)c * H * W, 5 + i, c, 0, 0, 0),
+                          "%d channels, image %d", c, i);
             ck_assert_int_eq(a.y[i], labels[5 + i]);
         }
         ck_assert(!memcmp(a.x, b.x, 20 * (size_t)c * H * W * sizeof(float)));
@@ -205,7 +207,8 @@ START_TEST(random_views)
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++)
             ck_assert_double_eq_tol(shifts[y][x], each, 5 * sqrt(each));
-    ck_assert_double_eq_tol(changed, (EPOCHS - 1) * N * (1 - 1.0 / (2 * SIDE * SIDE)), 4 * sqrt(all / (2 * SIDE * SIDE)));
+    ck_assert_double_eq_tol(changed, (EPOCHS - 1) * N * (1 - 1.0 / (2 * SIDE * SIDE)),
+                            4 * sqrt(all / (2 * SIDE * SIDE)));
     cln_feed_free(feed);
 }
 END_TEST
@@ -257,7 +260,8 @@ START_TEST(several_buffers)
     free(b[1].x);
     cln_feed *none = NULL;
     dev->info.max_alloc = PIXELS - 1;
-    ck_assert_int_eq(cln_feed_new(dev, images, labels, N, C, H, W, mean, deviation, &none, &err), CLN_ERR_DEVICE_MEMORY);
+    ck_assert_int_eq(cln_feed_new(dev, images, labels, N, C, H, W, mean, deviation, &none, &err),
+                     CLN_ERR_DEVICE_MEMORY);
     dev->info.max_alloc = max_alloc;
     ck_assert_ptr_null(none);
 }
@@ -266,12 +270,16 @@ END_TEST
 START_TEST(wrong_arguments)
 {
     cln_feed *none = NULL, *feed = new_feed(C);
-    ck_assert_int_eq(cln_feed_new(dev, images, labels, 0, C, H, W, mean, deviation, &none, &err), CLN_ERR_ARGUMENT);
-    ck_assert_int_eq(cln_feed_new(dev, images, labels, N, 5, H, W, mean, deviation, &none, &err), CLN_ERR_ARGUMENT);
+    ck_assert_int_eq(cln_feed_new(dev, images, labels, 0, C, H, W, mean, deviation, &none, &err),
+                     CLN_ERR_ARGUMENT);
+    ck_assert_int_eq(cln_feed_new(dev, images, labels, N, 5, H, W, mean, deviation, &none, &err),
+                     CLN_ERR_ARGUMENT);
     ck_assert_ptr_null(none);
     const int bad[][2] = {{-1, 2}, {0, N + 1}, {N - 1, 2}, {3, -1}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        ck_assert_int_eq(cln_feed_batch(feed, bad[i][0], bad[i][1], NULL, feed->order, feed->order, &err), CLN_ERR_INTERNAL);
+        ck_assert_int_eq(
+            cln_feed_batch(feed, bad[i][0], bad[i][1], NULL, feed->order, feed->order, &err),
+            CLN_ERR_INTERNAL);
     cln_feed_free(feed);
     cln_feed_free(NULL);
 }

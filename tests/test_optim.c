@@ -15,7 +15,10 @@ static cln_error err;
 
 #define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
-static void setup(void) { OK(cln_device_open(NULL, false, &dev, &err)); }
+static void setup(void)
+{
+    OK(cln_device_open(NULL, false, &dev, &err));
+}
 
 static void teardown(void)
 {
@@ -42,7 +45,8 @@ static double *widened(const float *values, size_t count)
 }
 
 /* w is the old one on the right of every line; decays: whether parameter i is a weight that decays. */
-static void reference_step(model *a, const char *decays, cln_optimizer kind, const cln_optim_rates *r)
+static void reference_step(model *a, const char *decays, cln_optimizer kind,
+                           const cln_optim_rates *r)
 {
     for (size_t i = 0; i < a->count; i++) {
         const double decay = decays[i] ? r->lr * r->weight_decay * a->w[i] : 0;
@@ -53,7 +57,8 @@ static void reference_step(model *a, const char *decays, cln_optimizer kind, con
         }
         a->m[i] = r->momentum * a->m[i] + (1 - r->momentum) * a->g[i];
         a->v[i] = r->beta2 * a->v[i] + (1 - r->beta2) * a->g[i] * a->g[i];
-        const double m = a->m[i] / (1 - pow(r->momentum, r->t)), v = a->v[i] / (1 - pow(r->beta2, r->t));
+        const double m = a->m[i] / (1 - pow(r->momentum, r->t)),
+                     v = a->v[i] / (1 - pow(r->beta2, r->t));
         a->w[i] -= r->lr * m / (sqrt(v) + r->eps) + decay;
     }
 }
@@ -64,7 +69,8 @@ static void map_slots(const cln_plan *plan, char *used, char *decays)
     for (int i = 0; i < plan->n_slots; i++) {
         const cln_slot *slot = &plan->slots[i];
         const char *word = plan->net->layers[slot->layer].op->word;
-        const bool weight = !strcmp(slot->param.name, "weight") && (!strcmp(word, "conv") || !strcmp(word, "dense"));
+        const bool weight = !strcmp(slot->param.name, "weight") &&
+                            (!strcmp(word, "conv") || !strcmp(word, "dense"));
         if (slot->state)
             continue;
         memset(used + slot->offset, 1, slot->count);
@@ -76,7 +82,8 @@ static void hold_close(const char *what, cln_tensor from, const double *want, si
 {
     float *got = cln_test_floats(dev, from, count);
     const cln_test_difference d = cln_test_compare(got, want, count);
-    ck_assert_msg(d.finite && d.max < 1e-6 && d.nmse < 1e-12, "%s: NMSE %.3g, max %.3g", what, d.nmse, d.max);
+    ck_assert_msg(d.finite && d.max < 1e-6 && d.nmse < 1e-12, "%s: NMSE %.3g, max %.3g", what,
+                  d.nmse, d.max);
     free(got);
 }
 
@@ -145,7 +152,8 @@ START_TEST(decayed_first)
             continue;
         decayed += slot->offset < s.plan->n_decay;
         ck_assert_msg((slot->offset < s.plan->n_decay) == (slot->param.rank > 1), "%s", slot->name);
-        ck_assert_uint_le(slot->offset + slot->count, slot->offset < s.plan->n_decay ? s.plan->n_decay : s.plan->n_weights);
+        ck_assert_uint_le(slot->offset + slot->count,
+                          slot->offset < s.plan->n_decay ? s.plan->n_decay : s.plan->n_weights);
     }
     ck_assert_int_eq(decayed, 3);
     cln_test_step_free(&s);
@@ -161,27 +169,35 @@ START_TEST(schedules)
         cln_schedule schedule;
         int step;
         double want;
-    } list[] = {{CLN_SCHEDULE_ONECYCLE, 0, 0.04},        {CLN_SCHEDULE_ONECYCLE, 125, 0.22},
-                {CLN_SCHEDULE_ONECYCLE, 250, 0.4},       {CLN_SCHEDULE_ONECYCLE, 625, 0.4 * (1 - 0.999 / 2)},
+    } list[] = {{CLN_SCHEDULE_ONECYCLE, 0, 0.04},
+                {CLN_SCHEDULE_ONECYCLE, 125, 0.22},
+                {CLN_SCHEDULE_ONECYCLE, 250, 0.4},
+                {CLN_SCHEDULE_ONECYCLE, 625, 0.4 * (1 - 0.999 / 2)},
                 {CLN_SCHEDULE_ONECYCLE, 999, 0.4 * (1 - 0.999 * 749 / 750)},
-                {CLN_SCHEDULE_COSINE, 0, 0.4},           {CLN_SCHEDULE_COSINE, 500, 0.2},
+                {CLN_SCHEDULE_COSINE, 0, 0.4},
+                {CLN_SCHEDULE_COSINE, 500, 0.2},
                 {CLN_SCHEDULE_COSINE, 250, 0.2 * (1 + sqrt(0.5))},
-                {CLN_SCHEDULE_STEP, 0, 0.4},             {CLN_SCHEDULE_STEP, 499, 0.4},
-                {CLN_SCHEDULE_STEP, 500, 0.04},          {CLN_SCHEDULE_STEP, 749, 0.04},
-                {CLN_SCHEDULE_STEP, 750, 0.004},         {CLN_SCHEDULE_STEP, 999, 0.004},
-                {CLN_SCHEDULE_CONSTANT, 0, 0.4},         {CLN_SCHEDULE_CONSTANT, 999, 0.4}};
+                {CLN_SCHEDULE_STEP, 0, 0.4},
+                {CLN_SCHEDULE_STEP, 499, 0.4},
+                {CLN_SCHEDULE_STEP, 500, 0.04},
+                {CLN_SCHEDULE_STEP, 749, 0.04},
+                {CLN_SCHEDULE_STEP, 750, 0.004},
+                {CLN_SCHEDULE_STEP, 999, 0.004},
+                {CLN_SCHEDULE_CONSTANT, 0, 0.4},
+                {CLN_SCHEDULE_CONSTANT, 999, 0.4}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         o.schedule = list[i].schedule;
         const double got = cln_train_lr(&o, list[i].step, 1000);
-        ck_assert_msg(fabs(got - list[i].want) < 1e-12, "schedule %d, step %d: %.15g, not %.15g", (int)list[i].schedule,
-                      list[i].step, got, list[i].want);
+        ck_assert_msg(fabs(got - list[i].want) < 1e-12, "schedule %d, step %d: %.15g, not %.15g",
+                      (int)list[i].schedule, list[i].step, got, list[i].want);
     }
     for (int warmup = 0; warmup <= 4; warmup++) /* never negative, never above the peak */
         for (int step = 0; step < 7; step++) {
             o.schedule = CLN_SCHEDULE_ONECYCLE;
             o.warmup = warmup / 4.0;
             const double lr = cln_train_lr(&o, step, 7);
-            ck_assert_msg(lr > 0 && lr <= 0.4 * (1 + 1e-12), "warmup %g, step %d of 7: %g", o.warmup, step, lr);
+            ck_assert_msg(lr > 0 && lr <= 0.4 * (1 + 1e-12), "warmup %g, step %d of 7: %g",
+                          o.warmup, step, lr);
         }
     ck_assert(cln_train_lr(&o, 0, 1) > 0);
 }
@@ -192,7 +208,8 @@ END_TEST
 enum { IMAGES = 9, KINDS = 7 };
 
 /* -sum_k q_k log softmax(x)_k with q = (1 - s) onehot + s / K, mean over images; dx its derivative. */
-static double reference_loss(const float *x, const int32_t *labels, double s, double *dx, double *confidence)
+static double reference_loss(const float *x, const int32_t *labels, double s, double *dx,
+                             double *confidence)
 {
     double sum = 0;
     for (int n = 0; n < IMAGES; n++) {
@@ -204,7 +221,8 @@ static double reference_loss(const float *x, const int32_t *labels, double s, do
             z += exp((double)row[k] - top);
         confidence[n] = 1 / z;
         for (int k = 0; k < KINDS; k++) {
-            const double q = (k == labels[n] ? 1 - s : 0) + s / KINDS, log_p = (double)row[k] - top - log(z);
+            const double q = (k == labels[n] ? 1 - s : 0) + s / KINDS,
+                         log_p = (double)row[k] - top - log(z);
             sum -= q * log_p / IMAGES;
             dx[n * KINDS + k] = (exp(log_p) - q) / IMAGES;
         }
@@ -238,8 +256,8 @@ static void hold_loss(float scale, double smoothing, int local)
     OK(cln_tensor_fill(dev, dlogits, 0x7fc0dead, &err));
     OK(cln_loss_run(loss, logits, dlogits, IMAGES, smoothing, 4, 0, &err));
     OK(cln_loss_read(loss, &totals, &bad, &err));
-    ck_assert_msg(fabs((double)totals.loss / IMAGES - want) < 1e-6 * fmax(1, want), "loss %g, not %g",
-                  (double)totals.loss / IMAGES, want);
+    ck_assert_msg(fabs((double)totals.loss / IMAGES - want) < 1e-6 * fmax(1, want),
+                  "loss %g, not %g", (double)totals.loss / IMAGES, want);
     ck_assert_int_eq((int)totals.hits, hits);
     ck_assert_int_eq((int)totals.images, IMAGES);
     ck_assert_int_eq(bad, -1);
@@ -270,7 +288,7 @@ START_TEST(loss_and_gradient)
 END_TEST
 
 /* Totals over many batches are as good as one sum; NaN and infinity are noticed, and the first step is kept. */
-START_TEST(totals)
+START_TEST(running_totals)
 {
     enum { STEPS = 3000 };
     const int32_t label = 1;
@@ -290,7 +308,8 @@ START_TEST(totals)
     for (int step = 0; step < STEPS; step++)
         OK(cln_loss_run(loss, logits, (cln_tensor){0}, 1, 0, 0, step, &err));
     OK(cln_loss_read(loss, &totals, &bad, &err));
-    ck_assert_msg(fabs((double)totals.loss / STEPS / log(z) - 1) < 3e-7, "%.9g, not %.9g", (double)totals.loss / STEPS, log(z));
+    ck_assert_msg(fabs((double)totals.loss / STEPS / log(z) - 1) < 3e-7, "%.9g, not %.9g",
+                  (double)totals.loss / STEPS, log(z));
     ck_assert_int_eq((int)totals.images, STEPS);
     ck_assert_int_eq(bad, -1);
     for (int step = 5; step < 8; step++) {
@@ -318,7 +337,7 @@ int main(void)
     tcase_add_test(tcase, decayed_first);
     tcase_add_test(tcase, schedules);
     tcase_add_test(tcase, loss_and_gradient);
-    tcase_add_test(tcase, totals);
+    tcase_add_test(tcase, running_totals);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

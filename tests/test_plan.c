@@ -20,7 +20,10 @@ static cln_error err;
 
 #define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
-static void setup(void) { OK(cln_device_open(NULL, false, &dev, &err)); }
+static void setup(void)
+{
+    OK(cln_device_open(NULL, false, &dev, &err));
+}
 
 static void teardown(void)
 {
@@ -75,15 +78,19 @@ static outcome fixture_step(const char *model, const char *norm, const cln_plan_
 static void hold_bits(const char *what, const outcome *a, const outcome *b, int logits)
 {
     ck_assert_msg(a->n_grads == b->n_grads && a->n_states == b->n_states, "%s: other sizes", what);
-    ck_assert_msg(!memcmp(a->logits, b->logits, (size_t)logits * sizeof(float)), "%s: other logits", what);
-    ck_assert_msg(!memcmp(a->grads, b->grads, a->n_grads * sizeof(float)), "%s: other gradients", what);
-    ck_assert_msg(!memcmp(a->states, b->states, a->n_states * sizeof(float)), "%s: other running statistics", what);
+    ck_assert_msg(!memcmp(a->logits, b->logits, (size_t)logits * sizeof(float)), "%s: other logits",
+                  what);
+    ck_assert_msg(!memcmp(a->grads, b->grads, a->n_grads * sizeof(float)), "%s: other gradients",
+                  what);
+    ck_assert_msg(!memcmp(a->states, b->states, a->n_states * sizeof(float)),
+                  "%s: other running statistics", what);
 }
 
 /* ---- (a) ways to compute the same ---------------------------------------------------------------- */
 
 /* The slots of two plans of one network are the same; gradients are compared slot by slot. */
-static void hold_close(const char *model, const char *norm, const char *way, const outcome *a, const outcome *b)
+static void hold_close(const char *model, const char *norm, const char *way, const outcome *a,
+                       const outcome *b)
 {
     const double tolerance = 2e-5;
     cln_test_step s;
@@ -93,9 +100,11 @@ static void hold_close(const char *model, const char *norm, const char *way, con
     ck_assert_uint_eq(a->n_grads, b->n_grads);
     for (int i = 0; i < s.plan->n_slots; i++) {
         const cln_slot *slot = &s.plan->slots[i];
-        const float *one = slot->state ? a->states : a->grads, *two = slot->state ? b->states : b->grads;
+        const float *one = slot->state ? a->states : a->grads,
+                    *two = slot->state ? b->states : b->grads;
         apart = cln_test_apart(one + slot->offset, two + slot->offset, slot->count);
-        ck_assert_msg(apart <= tolerance, "%s %s, %s: %s is %.3g apart", model, norm, way, slot->name, apart);
+        ck_assert_msg(apart <= tolerance, "%s %s, %s: %s is %.3g apart", model, norm, way,
+                      slot->name, apart);
     }
     cln_test_step_free(&s);
 }
@@ -103,12 +112,13 @@ static void hold_close(const char *model, const char *norm, const char *way, con
 static const struct {
     const char *name;
     cln_plan_options options;
-} ways[] = {{"vector, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false}},
-            {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
-            {"simt, unfused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, false, false, false}},
-            {"vector with simt convolutions", {{CLN_CLASS_VECTOR, CLN_CONV_SIMT}, true, false, false}},
-            {"vector with gemm", {{CLN_CLASS_VECTOR, CLN_CONV_GEMM}, true, false, false}},
-            {"simt with gemm, unfused", {{CLN_CLASS_SIMT, CLN_CONV_GEMM}, false, false, false}}};
+} ways[] = {
+    {"vector, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false}},
+    {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
+    {"simt, unfused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, false, false, false}},
+    {"vector with simt convolutions", {{CLN_CLASS_VECTOR, CLN_CONV_SIMT}, true, false, false}},
+    {"vector with gemm", {{CLN_CLASS_VECTOR, CLN_CONV_GEMM}, true, false, false}},
+    {"simt with gemm, unfused", {{CLN_CLASS_SIMT, CLN_CONV_GEMM}, false, false, false}}};
 
 START_TEST(all_ways_agree)
 {
@@ -232,11 +242,12 @@ END_TEST
 
 /* ---- (c) gradients by differences ---------------------------------------------------------------- */
 
-static const char small_net[] = "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\ngap\n"
-                                "conv $classes k=1 bias=1\n";
+static const char small_net[] =
+    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\ngap\n"
+    "conv $classes k=1 bias=1\n";
 
-static double loss_along(cln_test_step *s, const float *weights, const float *direction, double h, const float *x,
-                         const int32_t *labels)
+static double loss_along(cln_test_step *s, const float *weights, const float *direction, double h,
+                         const float *x, const int32_t *labels)
 {
     const size_t n = s->plan->n_weights;
     double loss;
@@ -252,7 +263,8 @@ static double loss_along(cln_test_step *s, const float *weights, const float *di
 
 /* direction: a unit vector within one parameter, half of it random, half along the gradient itself, so that the
  * derivative is large against the rounding of the loss and an error in any entry shows. */
-static double slope(const cln_slot *slot, const float *grads, size_t n, uint32_t seed, float *direction)
+static double slope(const cln_slot *slot, const float *grads, size_t n, uint32_t seed,
+                    float *direction)
 {
     float *random = cln_test_random(slot->count, seed);
     double g2 = 0, r2 = 0, d2 = 0, along = 0;
@@ -262,7 +274,8 @@ static double slope(const cln_slot *slot, const float *grads, size_t n, uint32_t
         r2 += pow(random[k], 2);
     }
     for (size_t k = 0; k < slot->count; k++) {
-        direction[slot->offset + k] = (float)(grads[slot->offset + k] / sqrt(g2) + random[k] / sqrt(r2));
+        direction[slot->offset + k] =
+            (float)(grads[slot->offset + k] / sqrt(g2) + random[k] / sqrt(r2));
         d2 += pow(direction[slot->offset + k], 2);
     }
     for (size_t k = 0; k < slot->count; k++) {
@@ -285,16 +298,19 @@ START_TEST(differences_agree)
     OK(cln_plan_init(s.plan, 5, &err));
     OK(cln_test_step_run(&s, 6, true, 0.1, x, labels, &loss, &err));
     const size_t n = s.plan->n_weights;
-    float *grads = cln_test_floats(dev, s.plan->grads, n), *weights = cln_test_floats(dev, s.plan->weights, n);
+    float *grads = cln_test_floats(dev, s.plan->grads, n),
+          *weights = cln_test_floats(dev, s.plan->weights, n);
     float *direction = calloc(n, sizeof *direction);
     ck_assert_ptr_nonnull(direction);
     for (int i = 0; i < s.plan->n_slots; i++)
         for (uint32_t round = 0; round < 2 && !s.plan->slots[i].state; round++) {
             const double h = 2e-3, want = slope(&s.plan->slots[i], grads, n, 40 + round, direction);
             const double up = loss_along(&s, weights, direction, h, x, labels);
-            const double down = loss_along(&s, weights, direction, -h, x, labels), got = (up - down) / (2 * h);
-            ck_assert_msg(fabs(got - want) <= 1e-2 * fabs(want) + 2e-4, "%s: %s: slope %g, by differences %g", norm,
-                          s.plan->slots[i].name, want, got);
+            const double down = loss_along(&s, weights, direction, -h, x, labels),
+                         got = (up - down) / (2 * h);
+            ck_assert_msg(fabs(got - want) <= 1e-2 * fabs(want) + 2e-4,
+                          "%s: %s: slope %g, by differences %g", norm, s.plan->slots[i].name, want,
+                          got);
         }
     free(x);
     free(grads);
@@ -365,12 +381,15 @@ static void refused_with_advice(const char *contains, const char *limit)
     cln_test_step s;
     int advice = 0;
     const cln_shape big = {128, 32, 32, 3};
-    ck_assert_int_eq(cln_test_step_new(&s, dev, "s8", "bn", CLASSES, big, &fused, &err), CLN_ERR_DEVICE_MEMORY);
+    ck_assert_int_eq(cln_test_step_new(&s, dev, "s8", "bn", CLASSES, big, &fused, &err),
+                     CLN_ERR_DEVICE_MEMORY);
     cln_test_step_free(&s);
-    ck_assert_msg(strstr(err.text, "batch 128") && strstr(err.text, contains) && strstr(err.text, limit) &&
-                  strstr(err.text, "(conv)"), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "batch 128") && strstr(err.text, contains) &&
+                      strstr(err.text, limit) && strstr(err.text, "(conv)"),
+                  "%s", err.text);
     const char *batch = strstr(err.text, "--batch ");
-    ck_assert_msg(batch && sscanf(batch, "--batch %d", &advice) == 1 && advice > 0 && advice < 128, "%s", err.text);
+    ck_assert_msg(batch && sscanf(batch, "--batch %d", &advice) == 1 && advice > 0 && advice < 128,
+                  "%s", err.text);
     const cln_shape less = {advice, 32, 32, 3};
     OK(cln_test_step_new(&s, dev, "s8", "bn", CLASSES, less, &fused, &err));
     cln_test_step_free(&s);
@@ -417,7 +436,8 @@ START_TEST(lifetimes)
             const cln_plan_options options = {{CLN_CLASS_AUTO, -1}, fuse, false, inference};
             cln_test_step s;
             size_t sum = 0;
-            OK(cln_test_step_new(&s, dev, models[_i / 5], norms[_i % 5], CLASSES, input16, &options, &err));
+            OK(cln_test_step_new(&s, dev, models[_i / 5], norms[_i % 5], CLASSES, input16, &options,
+                                 &err));
             const cln_arena *arena = &s.plan->arena;
             for (int i = 0; i < arena->n_items; i++) {
                 const cln_arena_item *a = &arena->items[i];
@@ -426,8 +446,10 @@ START_TEST(lifetimes)
                 ck_assert_uint_le(a->offset + a->bytes, arena->sizes[a->buffer]);
                 for (int j = 0; j < i; j++) {
                     const cln_arena_item *b = &arena->items[j];
-                    const bool together = a->birth <= b->death && b->birth <= a->death && a->buffer == b->buffer;
-                    ck_assert_msg(!together || a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset,
+                    const bool together =
+                        a->birth <= b->death && b->birth <= a->death && a->buffer == b->buffer;
+                    ck_assert_msg(!together || a->offset + a->bytes <= b->offset ||
+                                      b->offset + b->bytes <= a->offset,
                                   "%s and %s share bytes while both live", a->what, b->what);
                 }
             }

@@ -22,7 +22,10 @@ static char run[64]; /* for messages */
 
 #define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
-static void setup(void) { OK(cln_device_open(NULL, false, &dev, &err)); }
+static void setup(void)
+{
+    OK(cln_device_open(NULL, false, &dev, &err));
+}
 
 static void teardown(void)
 {
@@ -32,8 +35,9 @@ static void teardown(void)
 
 static void near(const char *what, double got, double want, double scale)
 {
-    ck_assert_msg(fabs(got - want) <= tolerance * fabs(scale), "%s: %s is %.9g and should be %.9g (%.2g off)", run, what,
-                  got, want, fabs(got - want) / fabs(scale));
+    ck_assert_msg(fabs(got - want) <= tolerance * fabs(scale),
+                  "%s: %s is %.9g and should be %.9g (%.2g off)", run, what, got, want,
+                  fabs(got - want) / fabs(scale));
 }
 
 static double length_of(const float *values, size_t count)
@@ -72,7 +76,8 @@ static void check_running(const cln_test_step *s, const cln_trajectory *t)
     free(states);
     const char *keys[] = {"running mean", "running variance"};
     for (int k = 0; k < 2; k++)
-        near(keys[k], sqrt(sum[k]), cln_trajectory_value(t, keys[k], 0), cln_trajectory_value(t, keys[k], 0));
+        near(keys[k], sqrt(sum[k]), cln_trajectory_value(t, keys[k], 0),
+             cln_trajectory_value(t, keys[k], 0));
 }
 
 static void check_evaluation(cln_test_step *s, const cln_trajectory *t)
@@ -81,7 +86,8 @@ static void check_evaluation(cln_test_step *s, const cln_trajectory *t)
     double loss, top = 0;
     OK(cln_test_step_run(s, CLN_TRAJECTORY_BATCH, false, 0.1, t->input, t->labels, &loss, &err));
     near("eval_loss", loss, want, want);
-    float *logits = cln_test_floats(dev, s->plan->logits, CLN_TRAJECTORY_BATCH * CLN_TRAJECTORY_CLASSES);
+    float *logits =
+        cln_test_floats(dev, s->plan->logits, CLN_TRAJECTORY_BATCH * CLN_TRAJECTORY_CLASSES);
     for (int i = 0; i < CLN_TRAJECTORY_BATCH * CLN_TRAJECTORY_CLASSES; i++)
         top = fmax(top, fabs((double)logits[i]));
     for (int n = 0; n < CLN_TRAJECTORY_BATCH; n++)
@@ -103,9 +109,11 @@ static void follow(const char *model, const char *norm, const cln_plan_options *
     OK(cln_test_step_new(&s, dev, model, norm, CLN_TRAJECTORY_CLASSES, input, options, &err));
     OK(cln_optim_new(s.plan, CLN_OPTIMIZER_SGD, &optim, &err));
     OK(cln_trajectory_weights(&t, s.plan, &err));
-    ck_assert_int_eq((int)cln_net_param_count(s.net), (int)cln_trajectory_value(&t, "parameters", 0));
+    ck_assert_int_eq((int)cln_net_param_count(s.net),
+                     (int)cln_trajectory_value(&t, "parameters", 0));
     for (int step = 1; step <= CLN_TRAJECTORY_STEPS; step++) {
-        const cln_optim_rates rates = {cln_trajectory_value(&t, "lr", 0), 0.9, 0.1, 0, 0, true, (uint32_t)step};
+        const cln_optim_rates rates = {
+            cln_trajectory_value(&t, "lr", 0), 0.9, 0.1, 0, 0, true, (uint32_t)step};
         char key[24];
         double loss;
         OK(cln_test_step_run(&s, CLN_TRAJECTORY_BATCH, true, 0.1, t.input, t.labels, &loss, &err));
@@ -127,7 +135,8 @@ START_TEST(follows_pytorch)
 {
     const cln_plan_options *options = &variants[_i % 2];
     for (int norm = 0; norm < 5; norm++) {
-        snprintf(run, sizeof run, "%s %s %s", models[_i / 2], norms[norm], _i % 2 ? "simt" : "vector");
+        snprintf(run, sizeof run, "%s %s %s", models[_i / 2], norms[norm],
+                 _i % 2 ? "simt" : "vector");
         follow(models[_i / 2], norms[norm], options);
     }
 }

@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, const char *norm, int classes,
-                      cln_shape input, const cln_plan_options *options, cln_error *err)
+int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, const char *norm,
+                      int classes, cln_shape input, const cln_plan_options *options, cln_error *err)
 {
     memset(s, 0, sizeof *s);
     s->dev = dev;
-    int rc = strchr(model, '\n') ? cln_net_parse("test", model, norm, 0, classes, input, &s->net, err)
-                                 : cln_net_load(model, norm, 0, classes, input, &s->net, err);
+    int rc = strchr(model, '\n')
+                 ? cln_net_parse("test", model, norm, 0, classes, input, &s->net, err)
+                 : cln_net_load(model, norm, 0, classes, input, &s->net, err);
     if (!rc)
         rc = cln_plan_new(dev, s->net, options, &s->plan, err);
     s->logits = calloc((size_t)input.n * (size_t)classes, sizeof *s->logits);
     ck_assert_ptr_nonnull(s->logits);
-    return rc ? rc : cln_loss_new(dev, input.n, classes, input.n, s->plan->nodes[0].tune.local, &s->loss, err);
+    return rc ? rc
+              : cln_loss_new(dev, input.n, classes, input.n, s->plan->nodes[0].tune.local, &s->loss,
+                             err);
 }
 
 void cln_test_step_free(cln_test_step *s)
@@ -30,8 +33,8 @@ void cln_test_step_free(cln_test_step *s)
     memset(s, 0, sizeof *s);
 }
 
-int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, const float *x, const int32_t *labels,
-                      double *loss, cln_error *err)
+int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, const float *x,
+                      const int32_t *labels, double *loss, cln_error *err)
 {
     cln_shape in = s->net->input;
     const cln_pass pass = {n, train, 7, 1};
@@ -46,9 +49,11 @@ int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, con
     if (!rc)
         rc = cln_plan_forward(s->plan, &pass, err);
     if (!rc)
-        rc = cln_loss_run(s->loss, s->plan->logits, train ? s->plan->dlogits : (cln_tensor){0}, n, smoothing, 0, 0, err);
+        rc = cln_loss_run(s->loss, s->plan->logits, train ? s->plan->dlogits : (cln_tensor){0}, n,
+                          smoothing, 0, 0, err);
     if (!rc)
-        rc = cln_tensor_read(s->dev, s->plan->logits, 0, s->logits, (size_t)(n * s->net->classes) * sizeof *s->logits, err);
+        rc = cln_tensor_read(s->dev, s->plan->logits, 0, s->logits,
+                             (size_t)(n * s->net->classes) * sizeof *s->logits, err);
     if (!rc && train)
         rc = cln_plan_backward(s->plan, &pass, err);
     if (!rc)
@@ -63,7 +68,8 @@ float *cln_test_floats(cln_device *dev, cln_tensor from, size_t count)
     float *values = calloc(count + 1, sizeof *values);
     ck_assert_ptr_nonnull(values);
     if (count)
-        ck_assert_msg(cln_tensor_read(dev, from, 0, values, count * sizeof *values, &err) == CLN_OK, "%s", err.text);
+        ck_assert_msg(cln_tensor_read(dev, from, 0, values, count * sizeof *values, &err) == CLN_OK,
+                      "%s", err.text);
     return values;
 }
 

@@ -16,13 +16,14 @@ typedef struct cln_test_step {
 
 /* model: a built-in name, or the text of a network, which has several lines. input.n is the batch. The weights are
  * uninitialised. *s goes with cln_test_step_free, on failure too. */
-int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, const char *norm, int classes,
-                      cln_shape input, const cln_plan_options *options, cln_error *err);
+int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, const char *norm,
+                      int classes, cln_shape input, const cln_plan_options *options,
+                      cln_error *err);
 void cln_test_step_free(cln_test_step *s);
 
 /* n images x and labels: forward and loss; with `train` batch statistics and backward too. *loss is the mean. */
-int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, const float *x, const int32_t *labels,
-                      double *loss, cln_error *err);
+int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, const float *x,
+                      const int32_t *labels, double *loss, cln_error *err);
 
 /* count floats of a tensor, malloc'ed; the test fails where that cannot be. */
 float *cln_test_floats(cln_device *dev, cln_tensor from, size_t count);

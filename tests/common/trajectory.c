@@ -62,16 +62,19 @@ void cln_trajectory_open(cln_trajectory *t, const char *model, const char *norm)
 {
     char path[4096];
     memset(t, 0, sizeof *t);
-    snprintf(path, sizeof path, "%s/tests/fixtures/trajectory-%s-%s.txt", CLNORM_SOURCE_DIR, model, norm);
+    snprintf(path, sizeof path, "%s/tests/fixtures/trajectory-%s-%s.txt", CLNORM_SOURCE_DIR, model,
+             norm);
     t->text = read_text(path);
     t->seed = (uint64_t)cln_trajectory_value(t, "seed", 0);
     for (int i = 0; i < CLN_TRAJECTORY_INPUTS; i++) {
         const int c = i % 3, x = i / 3 % SIDE, y = i / 3 / SIDE % SIDE, n = i / 3 / SIDE / SIDE;
         const int j = ((n * 4 + y / 4) * 4 + x / 4) * 3 + c;
-        t->input[i] = (float)(value_of(t->seed, STREAM_FINE, (uint64_t)i) / 2 + value_of(t->seed, STREAM_COARSE, (uint64_t)j));
+        t->input[i] = (float)(value_of(t->seed, STREAM_FINE, (uint64_t)i) / 2 +
+                              value_of(t->seed, STREAM_COARSE, (uint64_t)j));
     }
     for (int n = 0; n < CLN_TRAJECTORY_BATCH; n++)
-        t->labels[n] = (int32_t)((hash(t->seed, STREAM_LABEL, (uint64_t)n) >> 40) % CLN_TRAJECTORY_CLASSES);
+        t->labels[n] =
+            (int32_t)((hash(t->seed, STREAM_LABEL, (uint64_t)n) >> 40) % CLN_TRAJECTORY_CLASSES);
     for (int i = 0; i < 4; i++) {
         ck_assert_double_eq_tol(t->input[i], cln_trajectory_value(t, "input", i), 1e-8);
         ck_assert_int_eq(t->labels[i], (int)cln_trajectory_value(t, "label", i));
@@ -96,9 +99,12 @@ static int conv_number(const cln_plan *plan, int index)
 void cln_trajectory_name(const cln_plan *plan, const cln_slot *slot, char name[32])
 {
     const int number = conv_number(plan, slot->layer);
-    const bool norm = plan->net->layers[slot->layer].op->norm, weight = strcmp(slot->param.name, "weight") == 0;
+    const bool norm = plan->net->layers[slot->layer].op->norm,
+               weight = strcmp(slot->param.name, "weight") == 0;
     snprintf(name, 32, "%s%d.%s", norm ? "norm" : "conv", number,
-             norm ? (weight ? "gamma" : "beta") : weight ? "weight" : "bias");
+             norm     ? (weight ? "gamma" : "beta")
+             : weight ? "weight"
+                      : "bias");
 }
 
 int cln_trajectory_weights(const cln_trajectory *t, cln_plan *plan, cln_error *err)
@@ -110,14 +116,17 @@ int cln_trajectory_weights(const cln_trajectory *t, cln_plan *plan, cln_error *e
         float *values = calloc(slot->count, sizeof *values);
         ck_assert_ptr_nonnull(values);
         for (size_t k = 0; k < slot->count; k++)
-            values[k] = slot->param.init == CLN_INIT_KAIMING ? weight_of(t->seed, conv, &slot->param, k)
-                                                             : slot->param.init == CLN_INIT_ONE ? 1.0f : 0.0f;
+            values[k] = slot->param.init == CLN_INIT_KAIMING
+                            ? weight_of(t->seed, conv, &slot->param, k)
+                        : slot->param.init == CLN_INIT_ONE ? 1.0f
+                                                           : 0.0f;
         char key[24];
         snprintf(key, sizeof key, "weight %d", conv);
         for (int k = 0; slot->param.init == CLN_INIT_KAIMING && k < 4; k++)
             ck_assert_double_eq_tol(values[k], cln_trajectory_value(t, key, k), 1e-8);
-        rc = cln_tensor_write(plan->dev, slot->state ? plan->states : plan->weights, slot->offset * sizeof(float), values,
-                              slot->count * sizeof *values, err);
+        rc = cln_tensor_write(plan->dev, slot->state ? plan->states : plan->weights,
+                              slot->offset * sizeof(float), values, slot->count * sizeof *values,
+                              err);
         free(values);
     }
     return rc;

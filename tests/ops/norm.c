@@ -23,7 +23,9 @@ naive_stage naive_stage_of(const cln_layer *layer)
 
 int naive_stage_sets(const naive_stage *s)
 {
-    return s->groups == NAIVE_IDENTITY ? 0 : s->groups == NAIVE_BATCH ? s->in.c : s->in.n * s->groups;
+    return s->groups == NAIVE_IDENTITY ? 0
+           : s->groups == NAIVE_BATCH  ? s->in.c
+                                       : s->in.n * s->groups;
 }
 
 int naive_stage_set(const naive_stage *s, int n, int c)
@@ -33,12 +35,15 @@ int naive_stage_set(const naive_stage *s, int n, int c)
 
 size_t naive_stage_outputs(const naive_stage *s)
 {
-    return (size_t)s->in.n * (size_t)(s->in.h / s->pool) * (size_t)(s->in.w / s->pool) * (size_t)s->in.c;
+    return (size_t)s->in.n * (size_t)(s->in.h / s->pool) * (size_t)(s->in.w / s->pool) *
+           (size_t)s->in.c;
 }
 
 static size_t at(const naive_stage *s, int n, int y, int x, int c)
 {
-    return (((size_t)n * (size_t)s->in.h + (size_t)y) * (size_t)s->in.w + (size_t)x) * (size_t)s->in.c + (size_t)c;
+    return (((size_t)n * (size_t)s->in.h + (size_t)y) * (size_t)s->in.w + (size_t)x) *
+               (size_t)s->in.c +
+           (size_t)c;
 }
 
 /* Image and channel of element i. */
@@ -47,9 +52,15 @@ static int image_of(const naive_stage *s, size_t i)
     return (int)(i / ((size_t)s->in.h * (size_t)s->in.w * (size_t)s->in.c));
 }
 
-static int channel_of(const naive_stage *s, size_t i) { return (int)(i % (size_t)s->in.c); }
+static int channel_of(const naive_stage *s, size_t i)
+{
+    return (int)(i % (size_t)s->in.c);
+}
 
-static int set_of(const naive_stage *s, size_t i) { return naive_stage_set(s, image_of(s, i), channel_of(s, i)); }
+static int set_of(const naive_stage *s, size_t i)
+{
+    return naive_stage_set(s, image_of(s, i), channel_of(s, i));
+}
 
 static double set_size(const naive_stage *s)
 {
@@ -68,8 +79,8 @@ void naive_stage_statistics(const naive_stage *s, const double *z, double *mean,
         var[set_of(s, i)] += pow(z[i] - mean[set_of(s, i)], 2) / set_size(s);
 }
 
-static double before_relu(const naive_stage *s, size_t i, const double *z, const double *gamma, const double *beta,
-                          const double *mean, const double *var)
+static double before_relu(const naive_stage *s, size_t i, const double *z, const double *gamma,
+                          const double *beta, const double *mean, const double *var)
 {
     if (s->groups == NAIVE_IDENTITY)
         return z[i];
@@ -80,8 +91,10 @@ static double before_relu(const naive_stage *s, size_t i, const double *z, const
 /* The elements of output o's window: 1 or 4. */
 static int window_of(const naive_stage *s, size_t o, size_t elements[4])
 {
-    const size_t c = o % (size_t)s->in.c, w = (size_t)(s->in.w / s->pool), h = (size_t)(s->in.h / s->pool);
-    const size_t x = o / (size_t)s->in.c % w, y = o / (size_t)s->in.c / w % h, n = o / (size_t)s->in.c / w / h;
+    const size_t c = o % (size_t)s->in.c, w = (size_t)(s->in.w / s->pool),
+                 h = (size_t)(s->in.h / s->pool);
+    const size_t x = o / (size_t)s->in.c % w, y = o / (size_t)s->in.c / w % h,
+                 n = o / (size_t)s->in.c / w / h;
     for (int k = 0; k < s->pool * s->pool; k++)
         elements[k] = at(s, (int)n, (int)y * s->pool + k / 2, (int)x * s->pool + k % 2, (int)c);
     return s->pool * s->pool;
@@ -114,8 +127,9 @@ void naive_stage_fwd(const naive_stage *s, const double *z, const double *gamma,
 }
 
 /* dy at the element that gave the output; nothing where the ReLU gave it. */
-static void through_pool(const naive_stage *s, const double *z, const double *gamma, const double *beta,
-                         const double *mean, const double *var, const double *dy, double *g)
+static void through_pool(const naive_stage *s, const double *z, const double *gamma,
+                         const double *beta, const double *mean, const double *var,
+                         const double *dy, double *g)
 {
     memset(g, 0, cln_shape_count(s->in) * sizeof *g);
     for (size_t o = 0; o < naive_stage_outputs(s); o++) {
