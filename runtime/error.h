@@ -23,7 +23,11 @@ int cln_error_cl(cln_error *err, int status, const char *call, const char *file,
 const char *cln_cl_status_name(int status);
 
 /* The macros exist for __FILE__ and __LINE__ alone. */
+#ifdef __clang_analyzer__ /* so that it knows that the value is not 0 */
+#define CLN_FAIL(err, code, ...) (cln_error_set((err), (code), __FILE__, __LINE__, __VA_ARGS__), (code))
+#else
 #define CLN_FAIL(err, code, ...) cln_error_set((err), (code), __FILE__, __LINE__, __VA_ARGS__)
+#endif
 #define CLN_FAIL_CL(err, status, call) cln_error_cl((err), (status), (call), __FILE__, __LINE__)
 
 #endif

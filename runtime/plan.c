@@ -298,6 +298,7 @@ static int place_activations(cln_plan *plan, cln_error *err)
 /* Connects every node to the tensors of its neighbours. */
 static void connect(cln_plan *plan)
 {
+    const cln_tensor none = {0};
     const cln_net *net = plan->net;
     for (int i = 0; i < net->n_layers; i++) {
         cln_node *node = &plan->nodes[i];
@@ -307,7 +308,7 @@ static void connect(cln_plan *plan)
             const int from = net->layers[i].input[k], owner = owner_of(plan, from);
             int first, last;
             node->x[k] = owner < 0 ? plan->input : plan->nodes[owner].y;
-            node->dx[k] = owner < 0 ? (cln_tensor){0} : plan->nodes[owner].dy;
+            node->dx[k] = owner < 0 ? none : plan->nodes[owner].dy;
             consumers(net, from, &first, &last);
             /* backward runs from the last layer down: the last consumer writes, the others add */
             node->accumulate[k] = i != last || (k == 1 && net->layers[i].input[0] == from);

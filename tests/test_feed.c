@@ -290,6 +290,7 @@ int main(void)
     Suite *suite = suite_create("feed");
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_test(tcase, plain_batches);
     tcase_add_test(tcase, shuffled_batches);
     tcase_add_test(tcase, orders);

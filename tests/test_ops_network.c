@@ -13,19 +13,19 @@
 
 enum { BATCH = 4, CLASSES = 5, MAX_LAYERS = 32, SEEDS = 200 };
 static const double smoothing = 0.1;
-static const double tolerance = 1e-5; /* of the largest value of a tensor */
-static const double margin = 3e-6;    /* to every kink, relative to the stage's largest value */
-static const cln_shape input = {BATCH, 8, 12, 3};
+/* Of the largest value of a tensor; or kappa 2^-22 where that is more, kappa = |mean| / std of a norm's input. */
+static const double tolerance = 1e-5;
+static const double margin = 3e-6; /* to every kink, relative to the stage's largest value */
+static const cln_shape input = {BATCH, 8, 8, 3};
 static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
-static const char *const nets[] = {"conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 "
-                                   "k=3\n$norm\nrelu\nadd p\nconv 16 k=1\n$norm\nrelu\ngap\n"
-                                   "conv $classes k=1 bias=1\n",
-                                   "conv 12 k=3 bias=1\nrelu\nq: avgpool 2\nconv 12 "
-                                   "k=3\n$norm\nadd q\nr: relu\ndropout 0.25\nconv 12 k=1\nadd r\n"
-                                   "maxpool 3 stride=2 pad=1\n$norm\ndense $classes\n",
-                                   "s: conv 16 k=3 stride=2\n$norm\nconv 16 k=3\n$norm\nadd "
-                                   "s\nrelu\nconv 8 k=3\n$norm\nmaxpool 2\nrelu\ngap\n"
-                                   "dense $classes\n"};
+/* Few different sizes, since each is a program to compile. */
+static const char *const nets[] = {
+    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\nconv 8 k=1\n$norm\n"
+    "relu\ngap\nconv $classes k=1 bias=1\n",
+    "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
+    "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
+    "s: conv 8 k=3 stride=2\n$norm\nconv 8 k=3\n$norm\nadd s\nrelu\nconv 8 k=3\n$norm\n"
+    "maxpool 2\nrelu\ngap\ndense $classes\n"};
 static cln_device *dev;
 static cln_error err;
 
@@ -74,6 +74,7 @@ typedef struct reference {
     double *grad[MAX_LAYERS][CLN_MAX_PARAMS];
     double *x, *y[MAX_LAYERS], *dy[MAX_LAYERS], *mask[MAX_LAYERS];
     double loss, lead; /* lead: the least margin of all stages and pools */
+    double kappa;      /* the largest of all sets */
 } reference;
 
 static bool is(const cln_layer *layer, const char *word)
@@ -124,6 +125,8 @@ static void stage_forward(reference *r, int i)
            *beta = sets ? widen(r->param[i][1], c) : NULL;
     naive_stage_statistics(&s, in_of(r, i, 0), mean, var);
     naive_stage_fwd(&s, in_of(r, i, 0), gamma, beta, mean, var, r->y[i], lead);
+    for (size_t k = 0; k < sets; k++)
+        r->kappa = fmax(r->kappa, fabs(mean[k]) / sqrt(var[k] + s.eps));
     for (size_t k = 0; k < count; k++)
         top = fmax(top, fabs(r->y[i][k]));
     for (size_t k = 0; k < count && s.relu; k++)
@@ -331,11 +334,11 @@ static float *draw_weights(const cln_plan *plan, uint32_t seed)
 }
 
 static void hold(const char *where, const char *what, const float *got, const double *want,
-                 size_t count)
+                 size_t count, double kappa)
 {
     const cln_test_difference d = cln_test_compare(got, want, count);
-    ck_assert_msg(d.finite && d.max <= tolerance, "%s: %s: NMSE %.3g, max %.3g", where, what,
-                  d.nmse, d.max);
+    ck_assert_msg(d.finite && d.max <= fmax(tolerance, kappa * 0x1p-22),
+                  "%s: %s: NMSE %.3g, max %.3g (kappa %.3g)", where, what, d.nmse, d.max, kappa);
 }
 
 static void hold_step(cln_test_step *s, const reference *r, const float *weights, const float *x,
@@ -346,13 +349,13 @@ static void hold_step(cln_test_step *s, const reference *r, const float *weights
                         &err));
     OK(cln_test_step_run(s, BATCH, true, smoothing, x, labels, &loss, &err));
     ck_assert_msg(fabs(loss / r->loss - 1) < 1e-6, "%s: loss %.9g, not %.9g", where, loss, r->loss);
-    hold(where, "logits", s->logits, r->y[s->net->n_layers - 1], BATCH * CLASSES);
+    hold(where, "logits", s->logits, r->y[s->net->n_layers - 1], BATCH * CLASSES, r->kappa);
     float *grads = cln_test_floats(dev, s->plan->grads, s->plan->n_weights);
     for (int i = 0; i < s->plan->n_slots; i++) {
         const cln_slot *slot = &s->plan->slots[i];
         if (!slot->state)
             hold(where, slot->name, grads + slot->offset, r->grad[slot->layer][slot->which],
-                 slot->count);
+                 slot->count, r->kappa);
     }
     free(grads);
 }
@@ -365,7 +368,8 @@ static const struct {
             {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
             {"gemm, fused", {{CLN_CLASS_VECTOR, CLN_CONV_GEMM}, true, false, false}}};
 
-/* Weights and data of the first seed that keeps clear of all kinks, where rounding would decide. */
+/* Weights and data of the first seed that keeps clear of all kinks, where rounding would decide, and whose norms
+ * (instance norm over few values above all) do not magnify it. */
 START_TEST(networks)
 {
     const char *net = nets[_i / 5], *norm = norms[_i % 5];
@@ -377,7 +381,7 @@ START_TEST(networks)
         cln_test_step s;
         char where[128];
         OK(cln_test_step_new(&s, dev, net, norm, CLASSES, input, &ways[w].options, &err));
-        while (!(r.lead > margin)) {
+        while (!(r.lead > margin && r.kappa < 20)) {
             free_reference(&r);
             free(x);
             free(weights);
@@ -403,6 +407,7 @@ int main(void)
     Suite *suite = suite_create("network");
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, networks, 0, 15);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

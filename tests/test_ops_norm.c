@@ -581,6 +581,7 @@ int main(void)
     Suite *suite = suite_create("norm");
     TCase *device = tcase_create("device");
     tcase_add_checked_fixture(device, setup, teardown);
+    tcase_set_timeout(device, 300); /* a cold cache means compiling */
     tcase_add_loop_test(device, shapes, 0, 2);
     tcase_add_loop_test(device, groups, 0, 2);
     tcase_add_loop_test(device, all_values, 0, 2);

@@ -333,6 +333,7 @@ int main(void)
     Suite *suite = suite_create("optim");
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, optimisers, 0, 2);
     tcase_add_test(tcase, decayed_first);
     tcase_add_test(tcase, schedules);

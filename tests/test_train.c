@@ -390,6 +390,7 @@ END_TEST
 static void add_tests(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 300); /* a cold cache means compiling */
     tcase_add_loop_test(c, resumed_is_uninterrupted, 0, 3);
     tcase_add_loop_test(c, resumed_with_dropout, 0, 2);
     tcase_add_test(c, seeds);

@@ -181,6 +181,7 @@ int main(void)
     Suite *suite = suite_create("train_files");
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, exported_and_imported, 0, 2);
     tcase_add_test(tcase, foreign_checkpoints);
     tcase_add_test(tcase, foreign_norms);

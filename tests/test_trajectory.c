@@ -147,6 +147,7 @@ int main(void)
     Suite *suite = suite_create("trajectory");
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, follows_pytorch, 0, 4);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

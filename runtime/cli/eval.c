@@ -64,7 +64,7 @@ static int read_model(evaluation *e, cln_error *err)
 {
     char path[CLN_PATH_MAX];
     struct stat st;
-    const bool folder = stat(e->model, &st) == 0 && S_ISDIR(st.st_mode);
+    const bool folder = stat(e->model, &st) == 0 && S_ISDIR(st.st_mode); /* NOLINT(*NonNull*): parse gave a model */
     int rc = folder ? cln_path_join(path, sizeof path, e->model, CLN_RUN_MODEL, err)
                     : cln_path_join(path, sizeof path, "", e->model, err);
     if (!rc && folder && !cln_file_exists(path))

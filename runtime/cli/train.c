@@ -104,7 +104,7 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
         {"no-fuse", no_argument, NULL, NO_FUSE},     {"help", no_argument, NULL, HELP}};
     given list[MAX_SETTINGS];
     int n = 0, c;
-    for (int i = 0; cln_fields[i].name && i < MAX_SETTINGS - 9; i++)
+    for (int i = 0; i < MAX_SETTINGS - 9 && cln_fields[i].name; i++)
         options[8 + i] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
