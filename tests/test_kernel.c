@@ -186,12 +186,16 @@ START_TEST(times_per_kernel)
     OK(cln_run(&b, cln_range1(1, 1), &err, CLN_MEM(y), CLN_MEM(x)));
     OK(cln_profile_collect(dev, &rows, &count, &err));
     ck_assert_uint_eq(count, 2);
-    ck_assert_str_eq(rows[0].name, "count"); /* the longest first */
-    ck_assert_uint_eq(rows[0].launches, 300);
-    ck_assert_double_gt(rows[0].seconds, 0.0);
-    ck_assert_str_eq(rows[1].name, "twice");
-    ck_assert_uint_eq(rows[1].launches, 1);
+    const cln_profile_row first = rows[0], second = rows[1];
     free(rows);
+    ck_assert_double_ge(first.seconds, second.seconds); /* the longest first, whichever that was on a busy machine */
+    const bool usual = strcmp(first.name, "count") == 0;
+    const cln_profile_row many = usual ? first : second, one = usual ? second : first;
+    ck_assert_str_eq(many.name, "count");
+    ck_assert_uint_eq(many.launches, 300);
+    ck_assert_double_gt(many.seconds, 0.0);
+    ck_assert_str_eq(one.name, "twice");
+    ck_assert_uint_eq(one.launches, 1);
     OK(cln_run(&b, cln_range1(1, 1), &err, CLN_MEM(y), CLN_MEM(x))); /* closed with one pending */
     cln_tensor_free(&x);
     cln_tensor_free(&y);
