@@ -105,7 +105,7 @@ root=$base/root-1
 enter "$root"
 [ ! -e "$root/usr/bin/sudo" ] || fail "sudo is there: no base system"
 try "$root" root 1
-run=$(find "$root/clnorm" -name summary.json -printf '%h\n')
+run=$(find "$root/clnorm/runs" -name summary.json -printf '%h\n')
 [ "$(printf '%s\n' "$run" | wc -l)" -eq 1 ] && [ -n "$run" ] || fail "the first line left not one run, but: $run"
 [ -s "$run/model.safetensors" ] || fail "the first line left no model"
 grep -q '"norm": "ln"' "$run/summary.json" || fail "the model's norm is not ln"
