@@ -125,7 +125,9 @@ typedef struct cln_pass {
     int n;              /* images in this batch, <= layer->in[0].n: every kernel takes it at run time */
     bool train;         /* batch statistics and dropout, or running statistics */
     uint32_t seed, step; /* for dropout's counter-based random numbers */
+    unsigned skip;      /* CLN_SKIP_*: what backward leaves out where it can (convolution, dense) */
 } cln_pass;
+enum { CLN_SKIP_DATA = 1, CLN_SKIP_PARAMS = 2 };
 
 typedef struct cln_op {
     const char *word;       /* in a .net file */

@@ -197,7 +197,7 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
     const int base = step * o->batch, left = t->train->n - base, n = left < o->batch ? left : o->batch;
     const int done = epoch * t->steps + step, total = o->epochs * t->steps;
     const cln_augment augment = {o->flip, o->shift, o->seed, (uint32_t)epoch};
-    const cln_pass pass = {n, true, o->seed, (uint32_t)done};
+    const cln_pass pass = {n, true, o->seed, (uint32_t)done, 0};
     const cln_optim_rates rates = {cln_train_lr(o, done, total), o->momentum, o->weight_decay, o->beta2, 1e-8,
                                    o->nesterov, (uint32_t)done + 1};
     int rc = cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err);

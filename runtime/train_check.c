@@ -36,7 +36,7 @@ static int first_bad_layer(cln_trainer *t, int step, bool *in_weights, cln_error
     const int base = step < t->steps ? step * t->options.batch : 0, left = t->train->n - base;
     const int n = left < t->options.batch ? left : t->options.batch;
     const cln_augment augment = {t->options.flip, t->options.shift, t->options.seed, (uint32_t)t->epoch};
-    const cln_pass pass = {n, true, t->options.seed, (uint32_t)(t->epoch * t->steps + step)};
+    const cln_pass pass = {n, true, t->options.seed, (uint32_t)(t->epoch * t->steps + step), 0};
     *in_weights = false;
     if (cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err))
         return -1;

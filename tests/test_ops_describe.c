@@ -1,6 +1,7 @@
 /* What layers say of themselves without a device: shapes, parameters, cost, what a stage absorbs;
  * the registry; the tuning table and the choice of algorithms. */
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "ops/conv.h"
 
 #include <check.h>
@@ -40,18 +41,18 @@ START_TEST(shapes)
     cln_layer layer;
     cln_error err = {0};
     for (size_t i = 0; i < COUNT(good); i++) {
-        ck_assert_msg(cln_test_layer(&layer, good[i].line, good[i].in, &err) == 0, "%s: %s",
+        ck_assert_msg(cln_lone_layer(&layer, good[i].line, good[i].in, &err) == 0, "%s: %s",
                       good[i].line, err.text);
         ck_assert_msg(!memcmp(&layer.out, &good[i].out, sizeof layer.out), "%s: %d %d %d %d",
                       good[i].line, layer.out.n, layer.out.h, layer.out.w, layer.out.c);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         err.text[0] = '\0';
-        ck_assert_msg(cln_test_layer(&layer, bad[i].line, bad[i].in, &err) == CLN_ERR_MODEL, "%s",
+        ck_assert_msg(cln_lone_layer(&layer, bad[i].line, bad[i].in, &err) == CLN_ERR_MODEL, "%s",
                       bad[i].line);
         ck_assert(err.text[0]);
     }
-    ck_assert_int_eq(cln_test_layer(&layer, "add", (cln_shape){1, 4, 4, 2}, &err), 0);
+    ck_assert_int_eq(cln_lone_layer(&layer, "add", (cln_shape){1, 4, 4, 2}, &err), 0);
     layer.in[1].c = 3;
     ck_assert_int_eq(layer.op->shape(&layer, &err), CLN_ERR_MODEL);
 }
@@ -64,7 +65,7 @@ START_TEST(params_and_cost)
     cln_params p = {0};
     cln_cost cost[CLN_COST_KINDS];
     ck_assert_int_eq(
-        cln_test_layer(&layer, "conv 16 k=3 bias=1", (cln_shape){128, 32, 32, 3}, &err), 0);
+        cln_lone_layer(&layer, "conv 16 k=3 bias=1", (cln_shape){128, 32, 32, 3}, &err), 0);
     layer.op->params(&layer, &p);
     ck_assert_int_eq(p.n_params, 2);
     ck_assert_uint_eq(cln_param_count(&p.param[0]), 3 * 3 * 3 * 16);
@@ -76,7 +77,7 @@ START_TEST(params_and_cost)
     ck_assert_double_eq(cost[CLN_COST_BACKWARD_DATA].bytes,
                         4.0 * (128 * 1024 * (3 + 16) + 27 * 16));
     p = (cln_params){0};
-    ck_assert_int_eq(cln_test_layer(&layer, "dense 10 bias=0", (cln_shape){2, 2, 2, 3}, &err), 0);
+    ck_assert_int_eq(cln_lone_layer(&layer, "dense 10 bias=0", (cln_shape){2, 2, 2, 3}, &err), 0);
     layer.op->params(&layer, &p);
     ck_assert(p.n_params == 1 && p.param[0].dims[0] == 12 && p.param[0].dims[1] == 10 &&
               p.param[0].rank == 2);
@@ -113,7 +114,7 @@ START_TEST(pool_is_absorbed)
     cln_layer layer;
     cln_error err = {0};
     for (size_t i = 0; i < COUNT(cases); i++) {
-        ck_assert_int_eq(cln_test_layer(&layer, cases[i].line, cases[i].in, &err), 0);
+        ck_assert_int_eq(cln_lone_layer(&layer, cases[i].line, cases[i].in, &err), 0);
         ck_assert_int_eq(layer.op->absorb(&layer), cases[i].want);
     }
 }

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "ops/norm.h"
 
 enum { POISON = 0x7fc0dead };
@@ -187,7 +188,7 @@ typedef struct outputs {
     size_t count[OUTPUTS];
 } outputs;
 
-static void read_outputs(cln_test_node *t, outputs *o)
+static void read_outputs(cln_lone *t, outputs *o)
 {
     const cln_tensor from[] = {t->node.y,       t->node.dx[0],    t->node.grad[0],
                                t->node.grad[1], t->node.state[0], t->node.state[1]};
@@ -195,7 +196,7 @@ static void read_outputs(cln_test_node *t, outputs *o)
         o->count[i] = from[i].bytes / sizeof(float);
         o->values[i] = calloc(o->count[i] + 1, sizeof(float));
         if (from[i].mem)
-            OK(cln_test_read(t, from[i], o->values[i], &err));
+            OK(cln_lone_read(t, from[i], o->values[i], &err));
     }
 }
 
@@ -212,10 +213,10 @@ static void put(cln_tensor to, const float *values, size_t count)
         OK(cln_tensor_write(dev, to, 0, values, count * sizeof *values, &err));
 }
 
-static void run_once(cln_test_node *t, const kase *k, const data *d, outputs *out)
+static void run_once(cln_lone *t, const kase *k, const data *d, outputs *out)
 {
     cln_node *node = &t->node;
-    const cln_pass pass = {d->stage.in.n, true, 0, 0};
+    const cln_pass pass = {d->stage.in.n, true, 0, 0, 0};
     const cln_tensor poisoned[] = {node->y, node->dx[0], node->grad[0], node->grad[1]};
     for (size_t i = 0; i < sizeof poisoned / sizeof poisoned[0]; i++)
         if (poisoned[i].mem)
@@ -232,8 +233,8 @@ static void run_once(cln_test_node *t, const kase *k, const data *d, outputs *ou
     put(node->state[1], d->running[1], (size_t)d->c);
     if (k->accumulate)
         put(node->dx[0], d->old, d->count);
-    OK(cln_test_forward(t, &pass, &err));
-    OK(cln_test_backward(t, &pass, &err));
+    OK(cln_lone_forward(t, &pass, &err));
+    OK(cln_lone_backward(t, &pass, &err));
     read_outputs(t, out);
 }
 
@@ -326,7 +327,7 @@ static void hold_untouched(const kase *k, const outputs *o, int which, size_t fr
     }
 }
 
-static void set_stage(cln_test_node *t, void *arg)
+static void set_stage(cln_lone *t, void *arg)
 {
     const kase *k = arg;
     t->stage.relu |= k->relu;
@@ -337,11 +338,11 @@ static void set_stage(cln_test_node *t, void *arg)
 static void run_case(kase k)
 {
     const cln_tune_request request = {k.cls, -1};
-    cln_test_node t;
+    cln_lone t;
     outputs a, b;
     char text[200];
     name_case(&k, text);
-    ck_assert_msg(cln_test_node_new(&t, dev, k.line, k.in, &request, set_stage, &k, &err) == CLN_OK,
+    ck_assert_msg(cln_lone_new(&t, dev, k.line, k.in, &request, set_stage, &k, &err) == CLN_OK,
                   "%s: %s\n%s", text, err.text, err.log);
     data d = make_data(&k, &t.layer);
     run_once(&t, &k, &d, &a);
@@ -360,7 +361,7 @@ static void run_case(kase k)
     free_outputs(&a);
     free_outputs(&b);
     free_data(&d);
-    cln_test_node_free(&t);
+    cln_lone_free(&t);
 }
 
 /* ---- the cases ----------------------------------------------------------------------------------- */
@@ -476,9 +477,9 @@ static float *forward(const kase *k, bool train, const float *z, const float *ga
                       const float *beta, const float *mean, const float *var, int *rc)
 {
     const cln_tune_request request = {k->cls, -1};
-    const cln_pass pass = {k->in.n, train, 0, 0};
-    cln_test_node t;
-    OK(cln_test_node_new(&t, dev, k->line, k->in, &request, set_stage, (void *)k, &err));
+    const cln_pass pass = {k->in.n, train, 0, 0, 0};
+    cln_lone t;
+    OK(cln_lone_new(&t, dev, k->line, k->in, &request, set_stage, (void *)k, &err));
     const cln_tensor to[] = {t.node.param[0], t.node.param[1], t.node.state[0], t.node.state[1]};
     const float *from[] = {gamma, beta, mean, var};
     for (int i = 0; i < 4; i++)
@@ -487,12 +488,12 @@ static float *forward(const kase *k, bool train, const float *z, const float *ga
             OK(cln_tensor_write(dev, to[i], (size_t)c * sizeof value, &value, sizeof value, &err));
         }
     put(t.node.x[0], z, cln_shape_count(k->in));
-    *rc = cln_test_forward(&t, &pass, &err);
+    *rc = cln_lone_forward(&t, &pass, &err);
     float *y = malloc(t.node.y.bytes);
     ck_assert_ptr_nonnull(y);
     cln_error ignored;
-    cln_test_read(&t, t.node.y, y, &ignored);
-    cln_test_node_free(&t);
+    cln_lone_read(&t, t.node.y, y, &ignored);
+    cln_lone_free(&t);
     return y;
 }
 
@@ -505,7 +506,7 @@ START_TEST(mean_variance_and_invariance)
         const kase k = {
             line_of(norm, 12, line), {3, 9, 8, 12}, 0, false, 1, both[_i], NORMAL, false};
         cln_layer layer;
-        OK(cln_test_layer(&layer, k.line, k.in, &err));
+        OK(cln_lone_layer(&layer, k.line, k.in, &err));
         const naive_stage s = naive_stage_of(&layer);
         const size_t count = cln_shape_count(k.in);
         float *z = cln_test_random(count, 21), *moved = malloc(count * sizeof *moved);
@@ -546,7 +547,7 @@ START_TEST(batch_norm_evaluates)
             const kase k = {"bn", list[i], 0, form & 1, form & 2 ? 2 : 1, both[_i], NORMAL, false};
             cln_layer layer;
             int rc;
-            OK(cln_test_layer(&layer, k.line, k.in, &err));
+            OK(cln_lone_layer(&layer, k.line, k.in, &err));
             data d = make_data(&k, &layer);
             double *mean = widen(d.running[0], (size_t)d.c),
                    *var = widen(d.running[1], (size_t)d.c);

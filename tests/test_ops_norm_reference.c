@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "ops/norm.h"
 
 enum { C = 6 };
@@ -74,7 +75,7 @@ static problem problem_for(const char *line, bool relu, int pool)
 {
     cln_layer layer;
     cln_error err = {0};
-    ck_assert_msg(cln_test_layer(&layer, line, shape, &err) == CLN_OK, "%s", err.text);
+    ck_assert_msg(cln_lone_layer(&layer, line, shape, &err) == CLN_OK, "%s", err.text);
     for (uint32_t seed = 1; seed < 400; seed += 4) {
         problem p = {.s = naive_stage_of(&layer)};
         double lead;

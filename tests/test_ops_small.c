@@ -1,7 +1,8 @@
 /* Convolution (the algorithms that any device can run), dense, pooling, add and dropout against
  * naive double references: awkward shapes, partial batches, both device classes, outputs full of
  * NaN between guard bands, = and +=, everything twice and equal bit for bit. */
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "ops/naive.h"
 
 #include <check.h>
@@ -56,36 +57,36 @@ static size_t floats(cln_tensor t)
     return t.bytes / sizeof(float);
 }
 
-static void set_accumulate(cln_test_node *t, void *arg)
+static void set_accumulate(cln_lone *t, void *arg)
 {
     for (int k = 0; k < CLN_MAX_INPUTS; k++)
         t->node.accumulate[k] = *(const bool *)arg;
 }
 
-static int upload(cln_test_node *t, const values *v, bool accumulate, cln_error *err)
+static int upload(cln_lone *t, const values *v, bool accumulate, cln_error *err)
 {
-    int rc = cln_test_poison(t, err);
+    int rc = cln_lone_poison(t, err);
     for (int k = 0; k < t->layer.n_inputs && !rc; k++) {
-        rc = cln_test_write(t, t->node.x[k], v->x[k], err);
+        rc = cln_lone_write(t, t->node.x[k], v->x[k], err);
         if (!rc && accumulate)
-            rc = cln_test_write(t, t->node.dx[k], v->dx0, err);
+            rc = cln_lone_write(t, t->node.dx[k], v->dx0, err);
     }
     for (int k = 0; k < t->params.n_params && !rc; k++)
-        rc = cln_test_write(t, t->node.param[k], v->param[k], err);
-    return rc ? rc : cln_test_write(t, t->node.dy, v->dy, err);
+        rc = cln_lone_write(t, t->node.param[k], v->param[k], err);
+    return rc ? rc : cln_lone_write(t, t->node.dy, v->dy, err);
 }
 
-static int download(cln_test_node *t, values *v, cln_error *err)
+static int download(cln_lone *t, values *v, cln_error *err)
 {
-    int rc = cln_test_read(t, t->node.y, v->y, err);
+    int rc = cln_lone_read(t, t->node.y, v->y, err);
     for (int k = 0; k < t->layer.n_inputs && !rc; k++)
-        rc = cln_test_read(t, t->node.dx[k], v->dx[k], err);
+        rc = cln_lone_read(t, t->node.dx[k], v->dx[k], err);
     for (int k = 0; k < t->params.n_params && !rc; k++)
-        rc = cln_test_read(t, t->node.grad[k], v->grad[k], err);
+        rc = cln_lone_read(t, t->node.grad[k], v->grad[k], err);
     return rc;
 }
 
-static void make_values(const cln_test_node *t, const op_case *c, values *v)
+static void make_values(const cln_lone *t, const op_case *c, values *v)
 {
     *v = (values){.dy = cln_test_random(floats(t->node.dy), 1),
                   .y = cln_test_random(floats(t->node.y), 2),
@@ -103,19 +104,19 @@ static void make_values(const cln_test_node *t, const op_case *c, values *v)
 }
 
 /* Runs the case twice on *t; the second run must repeat the first. */
-static int run_case(cln_test_node *t, const op_case *c, const cln_tune_request *request,
+static int run_case(cln_lone *t, const op_case *c, const cln_tune_request *request,
                     bool accumulate, values *v, cln_error *err)
 {
-    const cln_pass pass = {c->n ? c->n : c->in.n, !c->eval, SEED, STEP};
-    int rc = cln_test_node_new(t, dev, c->line, c->in, request, set_accumulate, &accumulate, err);
+    const cln_pass pass = {c->n ? c->n : c->in.n, !c->eval, SEED, STEP, 0};
+    int rc = cln_lone_new(t, dev, c->line, c->in, request, set_accumulate, &accumulate, err);
     if (rc)
         return rc;
     make_values(t, c, v);
     uint64_t sums[2] = {0, 0};
     for (int round = 0; round < 2 && !rc; round++) {
         rc = upload(t, v, accumulate, err);
-        rc = rc ? rc : cln_test_forward(t, &pass, err);
-        rc = rc ? rc : cln_test_backward(t, &pass, err);
+        rc = rc ? rc : cln_lone_forward(t, &pass, err);
+        rc = rc ? rc : cln_lone_backward(t, &pass, err);
         rc = rc ? rc : download(t, v, err);
         const float *out[] = {v->y, v->dx[0], v->dx[1], v->grad[0], v->grad[1]};
         const size_t count[] = {floats(t->node.y), floats(t->node.dx[0]), floats(t->node.dx[1]),
@@ -248,7 +249,7 @@ static void check_case(const op_case *c, const cln_tune_request *request, bool a
 {
     char name[64];
     cln_error err = {0};
-    cln_test_node t;
+    cln_lone t;
     values v = {0};
     const int n = c->n ? c->n : c->in.n;
     snprintf(name, sizeof name, "class %s, conv %s, %s",
@@ -278,7 +279,7 @@ static void check_case(const op_case *c, const cln_tune_request *request, bool a
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     values_free(&v);
-    cln_test_node_free(&t);
+    cln_lone_free(&t);
 }
 
 /* Every case in both classes, = and +=. */
@@ -351,7 +352,7 @@ END_TEST
 START_TEST(simt_against_gemm)
 {
     const op_case c = {.line = "conv 32 k=3 bias=1", .in = {8, 16, 16, 16}};
-    cln_test_node t[2];
+    cln_lone t[2];
     values v[2];
     cln_error err = {0};
     for (int i = 0; i < 2; i++) {
@@ -376,7 +377,7 @@ START_TEST(simt_against_gemm)
     }
     for (int i = 0; i < 2; i++) {
         values_free(&v[i]);
-        cln_test_node_free(&t[i]);
+        cln_lone_free(&t[i]);
     }
 }
 END_TEST
@@ -433,25 +434,25 @@ END_TEST
 START_TEST(maxpool_nan)
 {
     for (int where = 0; where < 4; where++) {
-        cln_test_node t;
+        cln_lone t;
         cln_error err = {0};
         float x[4] = {1, 2, 3, 4}, dy = 1, y = 0, dx[4];
-        const cln_pass pass = {.n = 1, .train = true};
+        const cln_pass pass = {.n = 1, .train = true, 0};
         x[where] = NAN;
-        int rc = cln_test_node_new(&t, dev, "maxpool 2", (cln_shape){1, 2, 2, 1}, NULL, NULL, NULL,
+        int rc = cln_lone_new(&t, dev, "maxpool 2", (cln_shape){1, 2, 2, 1}, NULL, NULL, NULL,
                                    &err);
-        rc = rc ? rc : cln_test_write(&t, t.node.x[0], x, &err);
-        rc = rc ? rc : cln_test_write(&t, t.node.dy, &dy, &err);
-        rc = rc ? rc : cln_test_forward(&t, &pass, &err);
-        rc = rc ? rc : cln_test_backward(&t, &pass, &err);
-        rc = rc ? rc : cln_test_read(&t, t.node.y, &y, &err);
-        rc = rc ? rc : cln_test_read(&t, t.node.dx[0], dx, &err);
+        rc = rc ? rc : cln_lone_write(&t, t.node.x[0], x, &err);
+        rc = rc ? rc : cln_lone_write(&t, t.node.dy, &dy, &err);
+        rc = rc ? rc : cln_lone_forward(&t, &pass, &err);
+        rc = rc ? rc : cln_lone_backward(&t, &pass, &err);
+        rc = rc ? rc : cln_lone_read(&t, t.node.y, &y, &err);
+        rc = rc ? rc : cln_lone_read(&t, t.node.dx[0], dx, &err);
         ck_assert_msg(rc == 0, "%s", err.text);
         ck_assert(isnan(y));
         for (int i = 0; i < 4; i++)
             ck_assert_msg(dx[i] == (i == where ? 1.0f : 0.0f), "NaN at %d: dx[%d] = %g", where, i,
                           dx[i]);
-        cln_test_node_free(&t);
+        cln_lone_free(&t);
     }
 }
 END_TEST

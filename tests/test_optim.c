@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "common/step.h"
 #include "optim.h"
 #include "train.h"

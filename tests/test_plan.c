@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/node.h"
+#include "common/values.h"
+#include "lone.h"
 #include "common/step.h"
 #include "common/trajectory.h"
 

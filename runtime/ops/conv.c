@@ -113,8 +113,12 @@ int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err)
 
 int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    int rc = run(node, CLN_CONV_BWD_PARAMS, pass->n, err);
-    return rc ? rc : run(node, CLN_CONV_BWD_DATA, pass->n, err);
+    int rc = CLN_OK;
+    if (!(pass->skip & CLN_SKIP_PARAMS))
+        rc = run(node, CLN_CONV_BWD_PARAMS, pass->n, err);
+    if (!rc && !(pass->skip & CLN_SKIP_DATA))
+        rc = run(node, CLN_CONV_BWD_DATA, pass->n, err);
+    return rc;
 }
 
 /* ---- the conv layer -------------------------------------------------------------------------- */

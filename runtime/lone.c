@@ -1,8 +1,5 @@
-#include "common/node.h"
+#include "lone.h"
 
-#include "philox.h"
-
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +24,7 @@ static int set_attr(cln_layer *layer, const char *word, int position, cln_error 
     return CLN_FAIL(err, CLN_ERR_MODEL, "%s has no attribute for '%s'", layer->op->word, word);
 }
 
-int cln_test_layer(cln_layer *layer, const char *line, cln_shape in, cln_error *err)
+int cln_lone_layer(cln_layer *layer, const char *line, cln_shape in, cln_error *err)
 {
     char text[160], *next = NULL;
     memset(layer, 0, sizeof *layer);
@@ -70,7 +67,7 @@ static void wish(item_list *list, cln_tensor *tensor, size_t count, const char *
     snprintf(item->what, sizeof item->what, "%s %d", what, index);
 }
 
-static int place(cln_test_node *t, cln_error *err)
+static int place(cln_lone *t, cln_error *err)
 {
     cln_node *node = &t->node;
     const cln_layer *layer = &t->layer;
@@ -103,13 +100,13 @@ static int place(cln_test_node *t, cln_error *err)
     return cln_arena_place(&t->arena, node->dev, list.items, list.count, layer->in[0].n, true, err);
 }
 
-int cln_test_node_new(cln_test_node *t, cln_device *dev, const char *line, cln_shape in,
-                      const cln_tune_request *request, cln_test_setup setup, void *arg,
+int cln_lone_new(cln_lone *t, cln_device *dev, const char *line, cln_shape in,
+                      const cln_tune_request *request, cln_lone_setup setup, void *arg,
                       cln_error *err)
 {
     const cln_tune_request automatic = {CLN_CLASS_AUTO, -1};
     memset(t, 0, sizeof *t);
-    int rc = cln_test_layer(&t->layer, line, in, err);
+    int rc = cln_lone_layer(&t->layer, line, in, err);
     if (rc)
         return rc;
     cln_node *node = &t->node;
@@ -139,7 +136,7 @@ int cln_test_node_new(cln_test_node *t, cln_device *dev, const char *line, cln_s
     return !rc && t->layer.op->build ? t->layer.op->build(node, err) : rc;
 }
 
-void cln_test_node_free(cln_test_node *t)
+void cln_lone_free(cln_lone *t)
 {
     if (t->node.dev)
         cln_device_finish(t->node.dev, NULL);
@@ -150,65 +147,34 @@ void cln_test_node_free(cln_test_node *t)
     memset(t, 0, sizeof *t);
 }
 
-int cln_test_poison(cln_test_node *t, cln_error *err)
+int cln_lone_poison(cln_lone *t, cln_error *err)
 {
     return cln_arena_poison(&t->arena, err);
 }
 
-int cln_test_write(cln_test_node *t, cln_tensor tensor, const float *values, cln_error *err)
+int cln_lone_write(cln_lone *t, cln_tensor tensor, const float *values, cln_error *err)
 {
     return cln_tensor_write(t->node.dev, tensor, 0, values, tensor.bytes, err);
 }
 
-int cln_test_read(cln_test_node *t, cln_tensor tensor, float *values, cln_error *err)
+int cln_lone_read(cln_lone *t, cln_tensor tensor, float *values, cln_error *err)
 {
     return cln_tensor_read(t->node.dev, tensor, 0, values, tensor.bytes, err);
 }
 
-static int check(cln_test_node *t, int rc, cln_error *err)
+static int check(cln_lone *t, int rc, cln_error *err)
 {
     if (!rc)
         rc = cln_device_finish(t->node.dev, err);
     return rc ? rc : cln_arena_check(&t->arena, err);
 }
 
-int cln_test_forward(cln_test_node *t, const cln_pass *pass, cln_error *err)
+int cln_lone_forward(cln_lone *t, const cln_pass *pass, cln_error *err)
 {
     return check(t, t->layer.op->forward(&t->node, pass, err), err);
 }
 
-int cln_test_backward(cln_test_node *t, const cln_pass *pass, cln_error *err)
+int cln_lone_backward(cln_lone *t, const cln_pass *pass, cln_error *err)
 {
     return check(t, t->layer.op->backward(&t->node, pass, err), err);
-}
-
-/* ---- values ---------------------------------------------------------------------------------- */
-
-float *cln_test_random(size_t count, uint32_t seed)
-{
-    float *values = malloc((count ? count : 1) * sizeof *values);
-    if (!values)
-        abort();
-    for (size_t i = 0; i < count; i++) {
-        const cln_philox r = cln_philox4x32((uint32_t)(i / 4), seed, 0, 0, 0, 0);
-        values[i] = 2.0f * cln_random_unit(r.v[i % 4]) - 1.0f;
-    }
-    return values;
-}
-
-cln_test_difference cln_test_compare(const float *got, const double *want, size_t count)
-{
-    cln_test_difference d = {0, 0, true};
-    double error = 0, norm = 0, worst = 0, largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double e = fabs((double)got[i] - want[i]);
-        d.finite = d.finite && isfinite(got[i]);
-        error += e * e;
-        norm += want[i] * want[i];
-        worst = fmax(worst, e);
-        largest = fmax(largest, fabs(want[i]));
-    }
-    d.nmse = norm > 0 ? error / norm : error;
-    d.max = largest > 0 ? worst / largest : worst;
-    return d;
 }

@@ -1,0 +1,19 @@
+/* Numbers to test with, and how far results are from what they should be. */
+#ifndef CLN_TEST_VALUES_H
+#define CLN_TEST_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* count floats in (-1, 1), the same for the same seed; malloc'ed, or the test process aborts. */
+float *cln_test_random(size_t count, uint32_t seed);
+
+typedef struct cln_test_difference {
+    double nmse; /* sum (got - want)^2 / sum want^2 */
+    double max;  /* max |got - want| / max |want| */
+    bool finite; /* no NaN and no infinity in got */
+} cln_test_difference;
+cln_test_difference cln_test_compare(const float *got, const double *want, size_t count);
+
+#endif
