@@ -437,7 +437,7 @@ START_TEST(maxpool_nan)
         cln_lone t;
         cln_error err = {0};
         float x[4] = {1, 2, 3, 4}, dy = 1, y = 0, dx[4];
-        const cln_pass pass = {.n = 1, .train = true, 0};
+        const cln_pass pass = {.n = 1, .train = true};
         x[where] = NAN;
         int rc = cln_lone_new(&t, dev, "maxpool 2", (cln_shape){1, 2, 2, 1}, NULL, NULL, NULL,
                                    &err);
