@@ -9,22 +9,42 @@
 static const struct {
     const char *name, *help;
     int (*run)(int argc, char **argv);
-} benches[] = {{"step", "images per second of whole training steps", cln_bench_step}};
+} benches[] = {
+    {"layers", "every layer of a network by norm, alone and in its stage (the default)", cln_bench_layers},
+    {"step", "whole training steps and inference by norm and batch size; where the time goes", cln_bench_step},
+    {"norms", "the norms alone on free shapes, without a model", cln_bench_norms},
+    {"peak", "the device's ceilings: arithmetic, memory, launches", cln_bench_peak},
+    {"compare", "two runs, row by row", cln_bench_compare},
+};
+enum { BENCHES = sizeof benches / sizeof benches[0] };
+
+static void print_help(void)
+{
+    printf("usage: clnorm bench [WHAT] [OPTION ...]\n\nTimes training on a device. WHAT (clnorm bench WHAT --help tells "
+           "more):\n");
+    for (int i = 0; i < BENCHES; i++)
+        printf("  %-8s %s\n", benches[i].name, benches[i].help);
+    printf("\nWithout WHAT the options are those of layers.\n");
+}
+
+static int run(int i, int argc, char **argv)
+{
+    char title[64];
+    snprintf(title, sizeof title, "clnorm bench %s", benches[i].name);
+    argv[0] = title;
+    return benches[i].run(argc, argv);
+}
 
 int cln_cmd_bench(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        printf("usage: clnorm bench WHAT [OPTION ...]\n\n");
-        for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++)
-            printf("  %-8s %s\n", benches[i].name, benches[i].help);
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+        print_help();
         return CLN_EXIT_OK;
     }
-    for (size_t i = 0; argc > 1 && i < sizeof benches / sizeof benches[0]; i++)
-        if (strcmp(argv[1], benches[i].name) == 0) {
-            char title[64];
-            snprintf(title, sizeof title, "clnorm bench %s", benches[i].name);
-            argv[1] = title;
-            return benches[i].run(argc - 1, argv + 1);
-        }
-    return cln_cli_usage("bench", argc > 1 ? "there is no bench '%s'" : "which bench?", argc > 1 ? argv[1] : "");
+    if (argc < 2 || argv[1][0] == '-')
+        return run(0, argc, argv);
+    for (int i = 0; i < BENCHES; i++)
+        if (!strcmp(argv[1], benches[i].name))
+            return run(i, argc - 1, argv + 1);
+    return cln_cli_usage("bench", "there is no bench '%s'", argv[1]);
 }

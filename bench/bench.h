@@ -40,6 +40,16 @@ int cln_bench_parse(int argc, char **argv, cln_bench_options *o, const char *hel
 /* Whether a row of this name is wanted. */
 bool cln_bench_wanted(const cln_bench_options *o, const char *name);
 
+/* "1,2,8" into out: at most `max` numbers, each in [low, high]; CLN_ERR_ARGUMENT names the option. */
+int cln_bench_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
+                       cln_error *err);
+
+/* Whether stdout is taken by --json - or --csv -, so that no table is printed. */
+bool cln_bench_quiet(const cln_bench_options *o);
+
+/* The device of the options, with profiling and notices on stderr. */
+int cln_bench_open(const cln_bench_options *o, cln_device **dev, cln_error *err);
+
 /* ---- the device's ceilings ------------------------------------------------------------------------- */
 
 typedef struct cln_bench_peaks {
@@ -80,6 +90,7 @@ typedef struct cln_bench_row {
     int n_samples, per_round, repetitions; /* repetitions in each sample */
     double median, min, p10, p90, cv; /* cv: standard deviation / mean */
     double event;                 /* kernels' time by the device's clock; NAN: not known */
+    double profiled;              /* wall clock of the repetitions that `event` and `kernels` are from */
     double first;                 /* seconds that the first repetition took beyond the median: compiling */
     cln_bench_kernel *kernels;    /* owned; longest first */
     int n_kernels;
@@ -112,6 +123,7 @@ typedef struct cln_bench_case {
     cln_bench_row row;                        /* name, shape, batch, flops, bytes are set by the caller */
     int (*run)(void *arg, cln_error *err);    /* enqueues one repetition; does not wait */
     void *arg;
+    bool foreign;                             /* launches kernels that are not ours: events do not tell their time */
 } cln_bench_case;
 
 typedef struct cln_bench_measurement {
@@ -121,6 +133,9 @@ typedef struct cln_bench_measurement {
     void (*progress)(void *arg, int round, int rounds); /* may be NULL */
     void *progress_arg;
 } cln_bench_measurement;
+
+/* Seconds on a clock that never goes back. */
+double cln_bench_now(void);
 
 /* Runs every case once (its `first`), then chooses repetitions so that a sample is long against the clock and
  * the wait, then takes samples in rounds; last, where the device was opened with profiling, one profiled pass
@@ -176,6 +191,11 @@ void cln_bench_repeat(const cln_bench_options *o, const cln_bench_row *row, char
 int cln_bench_write_json(const cln_bench_report *r, const cln_bench_options *o, const char *path, cln_error *err);
 int cln_bench_read_json(const char *path, cln_bench_report *out, cln_error *err);
 int cln_bench_write_csv(const cln_bench_report *r, const cln_bench_options *o, const char *path, cln_error *err);
+
+/* The files that the options ask for. */
+int cln_bench_write(const cln_bench_report *r, const cln_bench_options *o, cln_error *err);
+/* Device, date, version, load and peaks: the head of every table, on stdout. */
+void cln_bench_print_context(const cln_bench_report *r);
 
 /* "1.23 ms", "456 us": four characters of number and a unit. */
 const char *cln_bench_time_text(double seconds, char out[16]);

@@ -1,170 +1,326 @@
-/* clnorm bench step: the whole training step as `clnorm train` runs it (gathering and augmenting the batch,
- * forward, loss, backward, optimiser), two steps in flight, on the bundled sample. */
-#include "bench.h"
-
-#include <getopt.h>
+/* clnorm bench step: the whole training step as `clnorm train` runs it (gathering and augmenting the batch, forward,
+ * loss, backward, optimiser), and inference (the forward pass of an inference plan on a batch in device memory), by
+ * norm and batch size; and where the time of a step goes, kernel by kernel. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "cli/cli.h"
 #include "dataset.h"
 #include "options.h"
 #include "train.h"
 
+static const char help[] =
+    "usage: clnorm bench step [OPTION ...]\n"
+    "\n"
+    "Times whole training steps and inference on the bundled sample, the norms in turn, and breaks the\n"
+    "step at the first batch size down by kind of kernel.\n"
+    "\n"
+    "options:\n"
+    "  --model M        network (s8)\n"
+    "  --batch A,B,C    batch sizes, the one to break down first (128,1,2,4,8,16,32,64,256,512,1024)\n"
+    "  --norm A,B,C     norms (bn,ln,gn,none)\n"
+    "  --no-infer       training alone\n"
+    "  --no-fuse        run every layer alone\n"
+    "  --plot FILE      .png or .svg: images per second against batch size\n";
+
 typedef struct step_bench {
-    cln_train_options options;
-    const char *device;
-    double seconds;
-    bool json;
+    cln_bench_options o;
+    bool fuse, infer;
+    cln_device *dev;
+    cln_dataset *data;
+    cln_bench_report report;
 } step_bench;
 
-typedef struct step_result {
-    int steps;
-    double images_per_second, median_ms, min_ms;
-} step_result;
+/* ---- one norm at one batch size ------------------------------------------------------------------ */
 
-static void print_help(void)
+typedef struct contestant {
+    cln_trainer *trainer;
+    cln_net *net;
+    cln_plan *infer; /* NULL: not wanted */
+} contestant;
+
+static int train_step(void *arg, cln_error *err) { return cln_train_enqueue(((contestant *)arg)->trainer, 0, 0, err); }
+
+static int infer_batch(void *arg, cln_error *err)
 {
-    printf("usage: clnorm bench step [OPTION ...]\n"
-           "\n"
-           "Times whole training steps on the bundled sample.\n"
-           "\n"
-           "options:\n"
-           "  --norm A,B,C    norms to time, one after the other (bn)\n"
-           "  --model M       network (s8)\n"
-           "  --batch N       images in a step (128)\n"
-           "  --device D      as for clnorm train\n"
-           "  --min-time S    seconds of steps for each norm, after a warm-up (5)\n"
-           "  --no-fuse       run every layer alone\n"
-           "  --json          one JSON object a line\n"
-           "  --help          print this\n");
+    const contestant *c = arg;
+    const cln_pass pass = {.n = c->net->input.n};
+    return cln_plan_forward(c->infer, &pass, err);
 }
 
-static double now(void)
+static void contestant_free(contestant *c)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    cln_plan_free(c->infer);
+    cln_net_free(c->net);
+    cln_trainer_free(c->trainer);
+    *c = (contestant){0};
 }
 
-static int by_value(const void *a, const void *b)
+static int new_trainer(const step_bench *b, const char *norm, int batch, contestant *c, cln_error *err)
 {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Steps until `seconds` have passed. A step's time is the time between the ends of two in a row. */
-static int time_steps(cln_trainer *t, double seconds, step_result *out, cln_error *err)
-{
-    enum { WARM_UP = 5, MAX_STEPS = 100000 };
-    double *times = malloc(MAX_STEPS * sizeof *times);
-    cln_pace pace = {0};
-    int rc = times ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    for (int i = 0; i < WARM_UP && !rc; i++)
-        rc = cln_train_enqueue(t, 0, 0, err);
-    if (!rc)
-        rc = cln_device_finish(t->dev, err);
-    const double began = now();
-    double last = began;
-    int steps = 0;
-    while (!rc && steps < MAX_STEPS && (steps < 10 || last - began < seconds)) {
-        rc = cln_train_enqueue(t, 0, 0, err);
-        if (!rc)
-            rc = cln_pace_step(t->dev, &pace, err);
-        const double time = now();
-        times[steps++] = time - last;
-        last = time;
-    }
-    if (!rc)
-        rc = cln_device_finish(t->dev, err);
-    cln_pace_clear(&pace);
-    if (!rc) {
-        out->steps = steps;
-        out->images_per_second = (double)steps * t->options.batch / (now() - began);
-        qsort(times + 2, (size_t)steps - 2, sizeof *times, by_value); /* the first two only filled the queue */
-        out->median_ms = 1e3 * times[2 + (steps - 2) / 2];
-        out->min_ms = 1e3 * times[2];
-    }
-    free(times);
-    return rc;
-}
-
-static int bench_norm(const step_bench *b, cln_device *dev, const cln_dataset *data, const char *norm, cln_error *err)
-{
-    cln_train_options o = b->options;
-    cln_trainer *t = NULL;
-    step_result r = {0};
-    snprintf(o.norm, sizeof o.norm, "%s", norm);
+    cln_train_options o;
+    cln_train_defaults(norm, &o);
+    snprintf(o.model, sizeof o.model, "%s", b->o.model);
+    o.batch = batch;
+    o.fuse = b->fuse;
     o.lr = 0; /* the weights stay as they are: every step does the same work */
-    int rc = cln_trainer_new(dev, data, &o, &t, err);
+    return cln_trainer_new(b->dev, b->data, &o, &c->trainer, err);
+}
+
+/* Weights and a batch as the trainer has them. */
+static int new_inference(const step_bench *b, const char *norm, int batch, contestant *c, cln_error *err)
+{
+    const cln_dataset *d = b->data;
+    const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = b->fuse, .inference = true};
+    const cln_shape input = {batch, d->h, d->w, d->c};
+    int rc = cln_net_load(b->o.model, norm, 0, d->classes, input, &c->net, err);
     if (!rc)
-        rc = time_steps(t, b->seconds, &r, err);
-    if (!rc && b->json)
-        printf("{\"bench\": \"step\", \"model\": \"%s\", \"norm\": \"%s\", \"batch\": %d, \"steps\": %d, "
-               "\"images_per_second\": %.1f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"device\": \"%s\"}\n",
-               t->net->name, norm, o.batch, r.steps, r.images_per_second, r.median_ms, r.min_ms, dev->info.name);
-    else if (!rc)
-        printf("%-8s %-5s batch %4d  %8.1f images/s  median %8.2f ms  min %8.2f ms  (%d steps)\n", t->net->name, norm,
-               o.batch, r.images_per_second, r.median_ms, r.min_ms, r.steps);
-    fflush(stdout);
-    cln_trainer_free(t);
+        rc = cln_plan_new(b->dev, c->net, &options, &c->infer, err);
+    if (!rc)
+        rc = cln_plan_init(c->infer, 1, err);
+    return rc ? rc : cln_feed_batch(c->trainer->train, 0, batch, NULL, c->infer->input, c->trainer->loss->labels, err);
+}
+
+/* Forward 1, backward 2 (nothing behind the data), as the layers' costs say. */
+static double net_flops(const cln_net *net, bool train)
+{
+    double sum = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        cln_cost cost[CLN_COST_KINDS] = {{0, 0}};
+        if (net->layers[i].op->cost)
+            net->layers[i].op->cost(&net->layers[i], cost);
+        sum += cost[CLN_COST_FORWARD].flops;
+        sum += train && net->layers[i].input[0] >= 0 ? cost[CLN_COST_BACKWARD_DATA].flops : 0;
+        sum += train ? cost[CLN_COST_BACKWARD_PARAMS].flops : 0;
+    }
+    return sum;
+}
+
+static void set_row(cln_bench_row *row, const step_bench *b, const char *view, const char *norm, int batch,
+                    const cln_net *net)
+{
+    char text[16];
+    const char *slash = strrchr(b->o.model, '/');
+    snprintf(text, sizeof text, "%d", batch);
+    cln_bench_row_name(row, view, slash ? slash + 1 : b->o.model, norm, text);
+    snprintf(row->shape, sizeof row->shape, "%dx%dx%d", net->input.h, net->input.w, net->input.c);
+    row->batch = batch;
+    row->flops = net_flops(net, !strcmp(view, "step"));
+}
+
+/* All norms at one batch size, in turn. */
+static int bench_batch(step_bench *b, int batch, cln_error *err)
+{
+    contestant list[CLN_BENCH_MAX_NORMS] = {{0}};
+    cln_bench_case cases[2 * CLN_BENCH_MAX_NORMS] = {{.foreign = false}};
+    int n = 0, rc = CLN_OK;
+    for (int k = 0; k < b->o.n_norms && !rc; k++) {
+        cln_bench_row row = {.name = ""};
+        const double began = cln_bench_now();
+        rc = new_trainer(b, b->o.norms[k], batch, &list[k], err);
+        if (!rc)
+            set_row(&row, b, "step", b->o.norms[k], batch, list[k].trainer->net);
+        row.first = cln_bench_now() - began;
+        if (!rc && cln_bench_wanted(&b->o, row.name))
+            cases[n++] = (cln_bench_case){.row = row, .run = train_step, .arg = &list[k]};
+        if (!rc && b->infer)
+            rc = new_inference(b, b->o.norms[k], batch, &list[k], err);
+        row = (cln_bench_row){.name = ""};
+        if (!rc && b->infer)
+            set_row(&row, b, "infer", b->o.norms[k], batch, list[k].net);
+        if (!rc && b->infer && cln_bench_wanted(&b->o, row.name))
+            cases[n++] = (cln_bench_case){.row = row, .run = infer_batch, .arg = &list[k]};
+    }
+    const cln_bench_measurement m = {.min_time = b->o.min_time};
+    if (!rc)
+        rc = cln_bench_measure(b->dev, &m, cases, n, err);
+    for (int i = 0; i < n; i++) {
+        cln_bench_row_judge(&cases[i].row, &b->report.context.peaks);
+        if (!rc)
+            rc = cln_bench_report_add(&b->report, &cases[i].row, err);
+        cln_bench_row_clear(&cases[i].row);
+    }
+    for (int k = 0; k < b->o.n_norms; k++)
+        contestant_free(&list[k]);
     return rc;
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char **argv, step_bench *b, char *norms, size_t size, cln_error *err)
+/* ---- tables -------------------------------------------------------------------------------------- */
+
+static const cln_bench_row *find(const step_bench *b, const char *view, const char *norm, int batch)
 {
-    static const struct option options[] = {
-        {"norm", required_argument, NULL, 'n'},   {"model", required_argument, NULL, 'm'},
-        {"batch", required_argument, NULL, 'b'},  {"device", required_argument, NULL, 'd'},
-        {"min-time", required_argument, NULL, 't'}, {"no-fuse", no_argument, NULL, 'f'},
-        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'}, {0}};
-    int c, rc = CLN_OK;
-    while (!rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        char *end;
-        switch (c) {
-        case 'n': snprintf(norms, size, "%s", optarg); break;
-        case 'm': rc = cln_field_set(cln_field_find("model"), &b->options, optarg, err); break;
-        case 'b': rc = cln_field_set(cln_field_find("batch"), &b->options, optarg, err); break;
-        case 'd': b->device = optarg; break;
-        case 't':
-            b->seconds = strtod(optarg, &end);
-            if (end == optarg || *end || !(b->seconds >= 0 && b->seconds <= 3600))
-                return cln_cli_usage("bench step", "--min-time: '%s' is not a number of seconds up to 3600", optarg);
-            break;
-        case 'f': b->options.fuse = false; break;
-        case 'j': b->json = true; break;
-        case 'h': print_help(); return CLN_EXIT_OK;
-        default: return CLN_EXIT_USAGE;
+    for (int i = 0; i < b->report.n_rows; i++) {
+        const cln_bench_row *r = &b->report.rows[i];
+        if (!strcmp(r->view, view) && !strcmp(r->norm, norm) && r->batch == batch)
+            return r;
+    }
+    return NULL;
+}
+
+static int smaller_first(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
+static void print_rates(const step_bench *b, const char *view, const char *title)
+{
+    int batches[CLN_BENCH_MAX_BATCHES];
+    memcpy(batches, b->o.batches, sizeof batches);
+    qsort(batches, (size_t)b->o.n_batches, sizeof *batches, smaller_first);
+    printf("%s, images per second\n%8s", title, "batch");
+    for (int k = 0; k < b->o.n_norms; k++)
+        printf(" %9s ", b->o.norms[k]);
+    printf("\n");
+    for (int i = 0; i < b->o.n_batches; i++) {
+        printf("%8d", batches[i]);
+        for (int k = 0; k < b->o.n_norms; k++) {
+            const cln_bench_row *r = find(b, view, b->o.norms[k], batches[i]);
+            if (r)
+                printf(" %9.1f%s", r->batch / r->median, cln_bench_noisy(r) ? "~" : " ");
+            else
+                printf(" %9s ", "-");
+        }
+        printf("\n");
+    }
+    printf("\n");
+}
+
+static const struct {
+    const char *kind;
+    const char *prefixes[3]; /* of kernels' names */
+} kinds[] = {
+    {"convolution forward", {"conv_fwd"}},
+    {"convolution backward-data", {"conv_bwd_data", "conv_flip", "conv_bwd_col2im"}},
+    {"convolution backward-params", {"conv_bwd_"}},
+    {"norm, ReLU, pool forward", {"norm_fwd"}},
+    {"norm, ReLU, pool backward", {"norm_bwd"}},
+    {"pooling", {"pool_"}},
+    {"other layers", {"point_"}},
+    {"loss", {"loss_"}},
+    {"optimiser", {"optim_"}},
+    {"gathering the batch", {"feed_"}},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static int kind_of(const char *kernel)
+{
+    for (int k = 0; k < KINDS; k++)
+        for (int p = 0; p < 3 && kinds[k].prefixes[p]; p++)
+            if (!strncmp(kernel, kinds[k].prefixes[p], strlen(kinds[k].prefixes[p])))
+                return k;
+    return KINDS;
+}
+
+/* Milliseconds and share of each kind; the last line is what no kernel of ours was running in. */
+static void print_breakdown(const step_bench *b)
+{
+    double sums[CLN_BENCH_MAX_NORMS][KINDS + 1] = {{0}};
+    const cln_bench_row *rows[CLN_BENCH_MAX_NORMS] = {NULL};
+    const int batch = b->o.batches[0];
+    printf("Where a training step at batch %d goes, ms and share\n%-28s", batch, "");
+    for (int k = 0; k < b->o.n_norms; k++) {
+        rows[k] = find(b, "step", b->o.norms[k], batch);
+        for (int i = 0; rows[k] && i < rows[k]->n_kernels; i++)
+            sums[k][kind_of(rows[k]->kernels[i].name)] += rows[k]->kernels[i].seconds;
+        printf(" %8s        ", b->o.norms[k]);
+    }
+    printf("\n");
+    for (int kind = 0; kind <= KINDS; kind++) {
+        double any = 0;
+        for (int k = 0; k < b->o.n_norms; k++)
+            any += sums[k][kind];
+        if (any <= 0)
+            continue;
+        printf("%-28s", kind < KINDS ? kinds[kind].kind : "other kernels");
+        for (int k = 0; k < b->o.n_norms; k++)
+            if (rows[k])
+                printf(" %8.3f %5.1f %%", 1e3 * sums[k][kind], 100 * sums[k][kind] / rows[k]->profiled);
+            else
+                printf(" %16s", "-");
+        printf("\n");
+    }
+    printf("%-28s", "not accounted for");
+    for (int k = 0; k < b->o.n_norms; k++)
+        if (rows[k])
+            printf(" %8.3f %5.1f %%", 1e3 * (rows[k]->profiled - rows[k]->event),
+                   100 * (1 - rows[k]->event / rows[k]->profiled));
+        else
+            printf(" %16s", "-");
+    printf("\n%-28s", "step (as profiled)");
+    for (int k = 0; k < b->o.n_norms; k++)
+        printf(" %8.3f        ", rows[k] ? 1e3 * rows[k]->profiled : 0.0);
+    printf("\n\n");
+}
+
+static void print_tables(const step_bench *b, double seconds)
+{
+    cln_bench_print_context(&b->report);
+    print_rates(b, "step", "Training");
+    if (b->infer)
+        print_rates(b, "infer", "Inference");
+    print_breakdown(b);
+    printf("model %s: %d rows in %.0f s; ~: noisy, coefficient of variation above %d %%\n", b->o.model, b->report.n_rows,
+           seconds, CLN_BENCH_NOISY_PERCENT);
+}
+
+/* ---- the command --------------------------------------------------------------------------------- */
+
+static int set_option(void *arg, const char *name, const char *value, cln_error *err)
+{
+    step_bench *b = arg;
+    (void)value;
+    (void)err;
+    if (!strcmp(name, "no-infer"))
+        b->infer = false;
+    else
+        b->fuse = false;
+    return CLN_OK;
+}
+
+static int run(step_bench *b, cln_error *err)
+{
+    int rc = cln_dataset_open("sample", &b->data, err);
+    if (!rc)
+        rc = cln_bench_peaks_measure(b->dev, 1.0, &b->report.context.peaks, err);
+    for (int i = 0; i < b->o.n_batches && !rc; i++) {
+        if (b->o.batches[i] > (int)b->data->n_train)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--batch: %d: the sample has only %zu images", b->o.batches[i],
+                            (size_t)b->data->n_train);
+        rc = bench_batch(b, b->o.batches[i], err);
+        if (rc == CLN_ERR_DEVICE_MEMORY && i > 0) { /* the smaller ones are worth having */
+            fprintf(stderr, "clnorm: batch %d is left out: %s\n", b->o.batches[i], err->text);
+            rc = CLN_OK;
         }
     }
-    if (rc)
-        return cln_cli_fail(err);
-    return optind < argc ? cln_cli_usage("bench step", "'%s' is not an option", argv[optind]) : -1;
+    return rc;
 }
 
 int cln_bench_step(int argc, char **argv)
 {
-    step_bench b = {.seconds = 5};
-    char norms[256] = "bn";
+    static const char *const flags[] = {"no-infer", "no-fuse", NULL};
+    step_bench b = {.o = {.model = "s8", .norms = {"bn", "ln", "gn", "none"}, .n_norms = 4, .min_time = 0.1,
+                          .batches = {128, 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024}, .n_batches = 11},
+                    .fuse = true, .infer = true};
     cln_error err = {0};
-    cln_device *dev = NULL;
-    cln_dataset *data = NULL;
-    cln_train_defaults("bn", &b.options);
-    int status = parse(argc, argv, &b, norms, sizeof norms, &err);
+    const double began = cln_bench_now();
+    const int status = cln_bench_parse(argc, argv, &b.o, help, flags, set_option, &b);
     if (status >= 0)
         return status;
-    int rc = cln_device_open(b.device, false, &dev, &err);
+    int rc = cln_bench_open(&b.o, &b.dev, &err);
+    if (!rc) {
+        cln_bench_context_fill(&b.report.context, b.dev, argc, argv);
+        rc = run(&b, &err);
+    }
+    if (!rc && !b.report.n_rows)
+        rc = CLN_FAIL(&err, CLN_ERR_ARGUMENT, "no row fits --filter '%s'", b.o.filter ? b.o.filter : "");
+    if (!rc && !cln_bench_quiet(&b.o))
+        print_tables(&b, cln_bench_now() - began);
     if (!rc)
-        cln_device_set_notice(dev, cln_cli_notice, NULL);
-    if (!rc)
-        rc = cln_dataset_open("sample", &data, &err);
-    char *rest = NULL;
-    for (char *norm = strtok_r(norms, ",", &rest); norm && !rc; norm = strtok_r(NULL, ",", &rest))
-        rc = bench_norm(&b, dev, data, norm, &err);
-    cln_dataset_free(data);
-    cln_device_close(dev);
+        rc = cln_bench_write(&b.report, &b.o, &err);
+    if (!rc && b.o.plot)
+        rc = cln_bench_plot_batches(&b.report, b.o.plot, &err);
+    cln_bench_report_clear(&b.report);
+    cln_dataset_free(b.data);
+    cln_device_close(b.dev);
     return rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
 }

@@ -64,8 +64,8 @@ static void params_norm(const cln_layer *layer, cln_params *out)
 static void cost_norm(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
 {
     const double n = (double)cln_shape_count(layer->in[0]), b = n * sizeof(float);
-    cost[CLN_COST_FORWARD] = (cln_cost){7 * n, 3 * b};        /* z twice (statistics, apply), y */
-    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){11 * n, 5 * b}; /* z, dy twice; dz */
+    cost[CLN_COST_FORWARD] = (cln_cost){7 * n, 2 * b};        /* z, y: once each, though the statistics need a pass */
+    cost[CLN_COST_BACKWARD_DATA] = (cln_cost){11 * n, 3 * b}; /* z, dy, dz likewise */
     cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){0, 0};        /* falls out of the sums */
 }
 

@@ -1,0 +1,198 @@
+/* The options that every bench takes, and what every bench does first and last. */
+#include "bench.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "net.h"
+
+enum { MAX_FLAGS = 16, COMMON = 10 };
+
+static const char *const common[COMMON] = {"device=", "model=", "batch=", "norm=",   "min-time=",
+                                           "json=",   "csv=",   "plot=",  "filter=", "help"};
+
+static const char common_help[] =
+    "  --device D       index, platform:device, cpu, gpu, or part of a name\n"
+    "  --min-time S     seconds of samples for each row (%g)\n"
+    "  --filter RE      only rows whose name fits the regular expression\n"
+    "  --json FILE      write JSON of Google Benchmark's shape (-: to stdout, in place of the table)\n"
+    "  --csv FILE       write CSV (-: likewise)\n";
+
+/* ---- values -------------------------------------------------------------------------------------- */
+
+static int set_norms(cln_bench_options *o, const char *list, cln_error *err)
+{
+    char text[256], *rest = NULL;
+    if (strlen(list) >= sizeof text)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: the list is too long");
+    strcpy(text, list);
+    o->n_norms = 0;
+    for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        const cln_op *op = cln_op_find(word);
+        if (!op || !op->norm)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: '%s' is not a norm: choose from bn, ln, gn, in, none", word);
+        for (int i = 0; i < o->n_norms; i++)
+            if (!strcmp(o->norms[i], word))
+                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: '%s' is there twice", word);
+        if (o->n_norms == CLN_BENCH_MAX_NORMS)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: more than %d norms", CLN_BENCH_MAX_NORMS);
+        snprintf(o->norms[o->n_norms++], sizeof o->norms[0], "%s", word);
+    }
+    return o->n_norms ? CLN_OK : CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: no norm is named");
+}
+
+int cln_bench_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
+                       cln_error *err)
+{
+    const char *at = list;
+    *count = 0;
+    do {
+        char *end;
+        const long value = strtol(at, &end, 10);
+        if (end == at || (*end && *end != ',') || value < low || value > high)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a list of numbers from %d to %d", option, list,
+                            low, high);
+        if (*count == max)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d numbers", option, max);
+        out[(*count)++] = (int)value;
+        at = *end ? end + 1 : end;
+    } while (*at);
+    return CLN_OK;
+}
+
+static int set_filter(cln_bench_options *o, const char *text, cln_error *err)
+{
+    regex_t re;
+    const int status = regcomp(&re, text, REG_EXTENDED | REG_NOSUB);
+    if (status) {
+        char why[128];
+        regerror(status, &re, why, sizeof why);
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--filter: '%s': %s", text, why);
+    }
+    regfree(&re);
+    o->filter = text;
+    return CLN_OK;
+}
+
+static int set_common(cln_bench_options *o, const char *name, const char *value, cln_error *err)
+{
+    char *end;
+    if (!strcmp(name, "device"))
+        o->device = value;
+    else if (!strcmp(name, "norm"))
+        return set_norms(o, value, err);
+    else if (!strcmp(name, "batch"))
+        return cln_bench_integers("batch", value, 1, 65536, o->batches, CLN_BENCH_MAX_BATCHES, &o->n_batches, err);
+    else if (!strcmp(name, "json"))
+        o->json = value;
+    else if (!strcmp(name, "csv"))
+        o->csv = value;
+    else if (!strcmp(name, "plot"))
+        o->plot = value;
+    else if (!strcmp(name, "filter"))
+        return set_filter(o, value, err);
+    else if (!strcmp(name, "model")) {
+        if (strlen(value) >= sizeof o->model)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--model: the name is too long");
+        strcpy(o->model, value);
+    } else if (!strcmp(name, "min-time")) {
+        o->min_time = strtod(value, &end);
+        if (end == value || *end || !(o->min_time >= 0.001 && o->min_time <= 3600))
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--min-time: '%s' is not a number of seconds from 0.001 to 3600",
+                            value);
+    }
+    return CLN_OK;
+}
+
+/* ---- the command line ---------------------------------------------------------------------------- */
+
+static struct option long_option(const char *flag, char *room, size_t size, int value)
+{
+    const size_t length = strlen(flag);
+    const bool takes = length && flag[length - 1] == '=';
+    snprintf(room, size, "%.*s", (int)(takes ? length - 1 : length), flag);
+    return (struct option){room, takes ? required_argument : no_argument, NULL, value};
+}
+
+int cln_bench_parse(int argc, char **argv, cln_bench_options *o, const char *help, const char *const *flags,
+                    cln_bench_other other, void *arg)
+{
+    struct option options[COMMON + MAX_FLAGS + 1] = {{0}};
+    char names[COMMON + MAX_FLAGS][32];
+    int n = 0, c, at = 0;
+    for (; n < COMMON; n++)
+        options[n] = long_option(common[n], names[n], sizeof names[n], 'c');
+    for (int i = 0; flags && flags[i] && n < COMMON + MAX_FLAGS; i++, n++)
+        options[n] = long_option(flags[i], names[n], sizeof names[n], 'o');
+    cln_error err = {0};
+    o->title = argv[0];
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
+        if (c != 'c' && c != 'o')
+            return CLN_EXIT_USAGE;
+        if (c == 'c' && !strcmp(options[at].name, "help")) {
+            printf("%s", help);
+            printf(common_help, o->min_time);
+            printf("  --help           print this\n");
+            return CLN_EXIT_OK;
+        }
+        const int rc = c == 'c' ? set_common(o, options[at].name, optarg, &err) : other(arg, options[at].name, optarg, &err);
+        if (rc)
+            return cln_cli_fail(&err);
+    }
+    return optind < argc ? cln_cli_usage(o->title + strlen("clnorm "), "'%s' is not an option", argv[optind]) : -1;
+}
+
+bool cln_bench_wanted(const cln_bench_options *o, const char *name)
+{
+    regex_t re;
+    if (!o->filter)
+        return true;
+    if (regcomp(&re, o->filter, REG_EXTENDED | REG_NOSUB))
+        return false; /* it was checked before: out of memory */
+    const bool wanted = !regexec(&re, name, 0, NULL, 0);
+    regfree(&re);
+    return wanted;
+}
+
+/* ---- first and last ------------------------------------------------------------------------------ */
+
+bool cln_bench_quiet(const cln_bench_options *o)
+{
+    return (o->json && !strcmp(o->json, "-")) || (o->csv && !strcmp(o->csv, "-"));
+}
+
+int cln_bench_open(const cln_bench_options *o, cln_device **dev, cln_error *err)
+{
+    int rc = cln_device_open(o->device, true, dev, err);
+    if (!rc)
+        cln_device_set_notice(*dev, cln_cli_notice, NULL);
+    return rc;
+}
+
+int cln_bench_write(const cln_bench_report *r, const cln_bench_options *o, cln_error *err)
+{
+    int rc = o->json ? cln_bench_write_json(r, o, o->json, err) : CLN_OK;
+    return !rc && o->csv ? cln_bench_write_csv(r, o, o->csv, err) : rc;
+}
+
+void cln_bench_print_context(const cln_bench_report *r)
+{
+    const cln_bench_context *c = &r->context;
+    printf("%s, %s\n", c->device, c->platform);
+    printf("%s, %s (%s), load %.1f", c->date, c->program, c->commit, c->load[0]);
+    if (c->peaks.flops > 0) {
+        const int last = c->peaks.n_bandwidth - 1;
+        double best = 0;
+        for (int i = 0; i <= last; i++)
+            best = fmax(best, c->peaks.bandwidth[i].copy);
+        printf("; peaks %.0f GFLOP/s, copy %.0f GB/s in cache, %.0f beyond", 1e-9 * c->peaks.flops, 1e-9 * best,
+               last >= 0 ? 1e-9 * c->peaks.bandwidth[last].copy : 0.0);
+    }
+    printf("\n\n");
+}
