@@ -17,8 +17,13 @@ typedef struct entry { /* a series, a bar, or a part of all bars */
     int bar, part;
 } entry;
 
-static const double SWATCH = 26, LEGEND_SIZE = 13.5, LEGEND_LINE = 21;
+static const double SWATCH = 26, SMALL_SWATCH = 14, LEGEND_SIZE = 13.5, LEGEND_LINE = 21;
 static const cln_colour FAINT = {0.90, 0.90, 0.92};
+
+static double swatch_of(const entry *e)
+{
+    return e->series != NULL && e->series->width > 0 ? SWATCH : SMALL_SWATCH;
+}
 
 static void add_entry(entry *list, int *n, entry e)
 {
@@ -45,14 +50,14 @@ static void collect(entry *list, int *n, const cln_panel *p)
 /* A bar's entry is a small stack in its colours; a part's is one in grey with that part alone filled dark. */
 static void draw_stack(cairo_t *cr, const entry *e, double x, double y)
 {
-    const double height = 14, width = 14, part = height / e->bars->n_parts;
+    const double height = 14, part = height / e->bars->n_parts;
 
     for (int p = 0; p < e->bars->n_parts; p++) {
         if (e->bar >= 0)
             cln_canvas_ink(cr, e->bars->colours[e->bar * e->bars->n_parts + p]);
         else
             cln_canvas_ink(cr, p == e->part ? CLN_GREY : FAINT);
-        cairo_rectangle(cr, x + SWATCH - width, y + height / 2 - (p + 1) * part, width, part);
+        cairo_rectangle(cr, x, y + height / 2 - (p + 1) * part, SMALL_SWATCH, part);
         cairo_fill(cr);
     }
 }
@@ -70,10 +75,10 @@ static void draw_entry(cairo_t *cr, const entry *e, double x, double y, double m
         if (s->width > 0)
             cln_canvas_line(cr, x, y, x + SWATCH, y);
         if (s->marker != CLN_MARKER_NONE)
-            cln_marks_marker(cr, s, s->width > 0 ? x + SWATCH / 2 : x + SWATCH - 6, y);
+            cln_marks_marker(cr, s, x + swatch_of(e) / 2, y);
     }
     cln_canvas_ink(cr, CLN_INK);
-    cln_canvas_text(cr, x + SWATCH + 8, y + 4.5, 0, LEGEND_SIZE, max_width, e->label);
+    cln_canvas_text(cr, x + swatch_of(e) + 8, y + 4.5, 0, LEGEND_SIZE, max_width, e->label);
 }
 
 /* A legend in the corner where it hides least; the right ones win where several are free. */
@@ -124,14 +129,15 @@ static double draw_legend_above(cairo_t *cr, const cln_chart *c, double y)
     for (int i = 0; i < c->n_panels; i++)
         collect(list, &n, &c->panels[i]);
     for (int i = 0; i < n; i++)
-        width[i] = fmin(SWATCH + 8 + cln_canvas_width(cr, LEGEND_SIZE, list[i].label), room);
+        width[i] =
+            fmin(swatch_of(&list[i]) + 8 + cln_canvas_width(cr, LEGEND_SIZE, list[i].label), room);
     for (int first = 0, last; first < n; first = last) {
         double row = width[first];
         for (last = first + 1; last < n && row + gap + width[last] <= room; last++)
             row += gap + width[last];
         double x = (c->width - row) / 2;
         for (int i = first; i < last; i++) {
-            draw_entry(cr, &list[i], x, y, width[i] - SWATCH - 8 + 1);
+            draw_entry(cr, &list[i], x, y, width[i] - swatch_of(&list[i]) - 8 + 1);
             x += width[i] + gap;
         }
         y += LEGEND_LINE;
@@ -171,7 +177,7 @@ static void draw_foot(cairo_t *cr, const cln_chart *c)
 /* Puts the frames side by side, with tops and bottoms in line. */
 static void place(cln_frame *frames, cairo_t *cr, const cln_chart *c, double top)
 {
-    const double right = 22, share = (double)c->width / fmax(1, c->n_panels);
+    const double right = 26, share = (double)c->width / fmax(1, c->n_panels);
     double below = 0, bottom = c->height - (c->footnote == NULL ? 12 : 36);
 
     for (int i = 0; i < c->n_panels; i++) {

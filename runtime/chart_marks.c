@@ -5,6 +5,22 @@
 
 enum { TEXT_SIZE = 12 };
 
+/* Takes the grid away behind a text. */
+static void clear(cairo_t *cr, cln_rect box)
+{
+    cairo_set_source_rgba(cr, 1, 1, 1, 0.8);
+    cairo_rectangle(cr, box.x, box.y, box.w, box.h);
+    cairo_fill(cr);
+}
+
+/* A colour that a text may have. */
+static cln_colour dark(cln_colour c)
+{
+    const double part = 0.62;
+
+    return (cln_colour){c.r * part, c.g * part, c.b * part};
+}
+
 /* ---- bars -------------------------------------------------------------------------------------- */
 
 void cln_marks_bar(const cln_frame *f, int g, int b, double *x, double *width)
@@ -24,7 +40,8 @@ void cln_marks_bar(const cln_frame *f, int g, int b, double *x, double *width)
 
 static void draw_error_bar(cairo_t *cr, double x, double low, double high, double cap)
 {
-    cairo_set_line_width(cr, 1.3);
+    x = floor(x) + 0.5;
+    cairo_set_line_width(cr, 1.4);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_BUTT);
     cln_canvas_line(cr, x, low, x, high);
     cln_canvas_line(cr, x - cap, low, x + cap, low);
@@ -45,9 +62,11 @@ static void draw_bar_text(const cln_frame *f, int g, int b, double top, double b
     cln_marks_bar(f, g, b, &x, &width);
     if (cln_canvas_width(f->cr, TEXT_SIZE, text) > (bars->n_bars == 1 ? slot : width) - 2)
         return;
+    const double y = down ? bottom + TEXT_SIZE + 4 : top - 6,
+                 half = cln_canvas_width(f->cr, TEXT_SIZE, text) / 2;
+    clear(f->cr, (cln_rect){x + width / 2 - half, y - TEXT_SIZE + 1, 2 * half, TEXT_SIZE});
     cln_canvas_ink(f->cr, CLN_INK);
-    cln_canvas_text(f->cr, x + width / 2, down ? bottom + TEXT_SIZE + 4 : top - 6, 0.5, TEXT_SIZE,
-                    slot, text);
+    cln_canvas_text(f->cr, x + width / 2, y, 0.5, TEXT_SIZE, slot, text);
 }
 
 static void draw_bar(const cln_frame *f, int g, int b)
@@ -130,16 +149,24 @@ void cln_marks_marker(cairo_t *cr, const cln_series *s, double x, double y)
     } else {
         cairo_arc(cr, x, y, r, 0, 2 * acos(-1));
     }
-    if (s->hollow) {
+    if (s->hollow &&
+        s->width > 0) { /* the line ends at it; points without one show what is below */
         cln_canvas_ink(cr, (cln_colour){1, 1, 1});
         cairo_fill_preserve(cr);
-        cln_canvas_ink(cr, s->colour);
-        cairo_set_line_width(cr, 1.6);
-        cairo_stroke(cr);
-    } else {
-        cln_canvas_ink(cr, s->colour);
-        cairo_fill(cr);
     }
+    cln_canvas_ink(cr, s->colour);
+    cairo_set_line_width(cr, 1.6);
+    if (s->hollow) {
+        cairo_stroke(cr);
+        return;
+    }
+    cairo_fill_preserve(cr);
+    if (s->width == 0) { /* tells points apart that lie on each other */
+        cln_canvas_ink(cr, (cln_colour){1, 1, 1});
+        cairo_set_line_width(cr, 0.8);
+        cairo_stroke(cr);
+    }
+    cairo_new_path(cr);
 }
 
 /* Whether point i has a band, or i and i + 1 have. */
@@ -162,6 +189,7 @@ static void draw_band(const cln_frame *f, const cln_series *s)
             draw_error_bar(f->cr, x_of(f, s, from), cln_scale_place(&f->y, s->low[from]),
                            cln_scale_place(&f->y, s->high[from]), 5);
         } else {
+            cairo_new_path(f->cr); /* a text may have left a point behind */
             for (int i = from; i < to; i++)
                 cairo_line_to(f->cr, x_of(f, s, i), cln_scale_place(&f->y, s->high[i]));
             for (int i = to - 1; i >= from; i--)
@@ -300,7 +328,8 @@ static void write_point_texts(taken *t, const cln_frame *f, const cln_series *s)
             if (!is_free(t, box))
                 continue;
             take(t, box);
-            cln_canvas_ink(f->cr, CLN_INK);
+            clear(f->cr, box);
+            cln_canvas_ink(f->cr, dark(s->colour));
             cln_canvas_text(f->cr, box.x, y + 0.36 * TEXT_SIZE, 0, TEXT_SIZE, width + 1,
                             s->texts[i]);
             break;
@@ -421,7 +450,7 @@ static void write_rule_text(taken *t, const cln_frame *f, const cln_rule *rule)
     const double base = off + 0.36 * TEXT_SIZE;
     cln_canvas_turned(f->cr, s.x0 + start * cos(angle) - base * sin(angle),
                       s.y0 + start * sin(angle) + base * cos(angle), angle, 0, TEXT_SIZE + 1,
-                      width + 1, rule->text);
+                      1.1 * width, rule->text);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------- */

@@ -54,7 +54,8 @@ void is_svg(const char *name, int width, int height)
 }
 
 /* Calls `see` for every pixel, column by column. */
-static void scan(const char *name, int from, int to, void (*see)(void *arg, int y, uint32_t rgb), void *arg)
+static void scan(const char *name, int from, int to,
+                 void (*see)(void *arg, int x, int y, uint32_t rgb), void *arg)
 {
     cairo_surface_t *s = cairo_image_surface_create_from_png(at(name));
 
@@ -66,7 +67,7 @@ static void scan(const char *name, int from, int to, void (*see)(void *arg, int 
         for (int y = 0; y < height; y++) {
             uint32_t pixel;
             memcpy(&pixel, rows + (size_t)y * stride + (size_t)4 * (size_t)x, 4);
-            see(arg, y, pixel & 0xffffff);
+            see(arg, x, y, pixel & 0xffffff);
         }
     cairo_surface_destroy(s);
 }
@@ -74,27 +75,32 @@ static void scan(const char *name, int from, int to, void (*see)(void *arg, int 
 typedef struct search {
     uint32_t rgb;
     int top, run, found;
+    double x, y; /* sums over what was found */
 } search;
 
-static void see_count(void *arg, int y, uint32_t rgb)
+static void see_count(void *arg, int x, int y, uint32_t rgb)
 {
     search *s = arg;
 
-    (void)y;
-    s->found += rgb == s->rgb;
+    if (rgb != s->rgb || y <= s->top)
+        return;
+    s->found++;
+    s->x += x;
+    s->y += y;
 }
 
-static void see_run(void *arg, int y, uint32_t rgb)
+static void see_run(void *arg, int x, int y, uint32_t rgb)
 {
     search *s = arg;
 
+    (void)x;
     s->run = y > s->top && rgb == s->rgb ? s->run + 1 : 0;
     s->found = s->run > s->found ? s->run : s->found;
 }
 
 int count_pixels(const char *name, uint32_t rgb, int from, int to)
 {
-    search s = {.rgb = rgb};
+    search s = {.rgb = rgb, .top = -1};
 
     scan(name, from, to, see_count, &s);
     return s.found;
@@ -106,4 +112,14 @@ int tallest_run(const char *name, uint32_t rgb, int top)
 
     scan(name, 0, 1 << 20, see_run, &s);
     return s.found;
+}
+
+void centre_of(const char *name, uint32_t rgb, int top, double *x, double *y)
+{
+    search s = {.rgb = rgb, .top = top};
+
+    scan(name, 0, 1 << 20, see_count, &s);
+    ck_assert_int_gt(s.found, 0);
+    *x = s.x / s.found;
+    *y = s.y / s.found;
 }

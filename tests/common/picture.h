@@ -16,4 +16,7 @@ int count_pixels(const char *name, uint32_t rgb, int from, int to);
 /* The longest run of pixels of exactly this colour from top to bottom, over all columns of rows below `top`. */
 int tallest_run(const char *name, uint32_t rgb, int top);
 
+/* Middle of all pixels of exactly this colour in rows below `top`; there must be some. */
+void centre_of(const char *name, uint32_t rgb, int top, double *x, double *y);
+
 #endif
