@@ -113,7 +113,7 @@ void cln_plot_footnote(const cln_bench_report *r, const char *view, const char *
         snprintf(batch, sizeof batch, "  \xc2\xb7  batch %d", low);
     else if (low > 0)
         snprintf(batch, sizeof batch, "  \xc2\xb7  batches %d to %d", low, high);
-    snprintf(out, CLN_PLOT_FOOT, "%s%s%s%s  \xc2\xb7  %s%s%s%s",
+    snprintf(out, CLN_PLOT_FOOT, "%.60s%s%.40s%s  \xc2\xb7  %s%s%s%s",
              c->device[0] != '\0' ? c->device : "unknown device",
              c->platform[0] != '\0' ? " (" : "", c->platform, c->platform[0] != '\0' ? ")" : "",
              c->date[0] != '\0' ? c->date : "no date", batch,
@@ -298,7 +298,9 @@ static int prices_collect(prices *p, const stages *s, cln_error *err)
             !price_of(s, i, v))
             continue;
         p->label[p->n] = norm_label(s->norms.list[i]);
-        snprintf(p->written[p->n], sizeof p->written[0], "%+.1f %%", v[FORWARD] + v[BACKWARD]);
+        const double sum = v[FORWARD] + v[BACKWARD];
+        snprintf(p->written[p->n], sizeof p->written[0], "%s%.1f %%",
+                 sum < 0 ? "\xe2\x88\x92" : "+", fabs(sum));
         p->text[p->n] = p->written[p->n];
         p->colour[p->n * DIRECTIONS + FORWARD] = norm_colour(&s->norms, i);
         p->colour[p->n * DIRECTIONS + BACKWARD] = cln_colour_tint(norm_colour(&s->norms, i), 0.5);

@@ -116,6 +116,19 @@ static void label_extremes(dots *d, int first)
     write_text(d, worst);
 }
 
+/* The highest GFLOP/s that the picture must show: of the dots and of the roof; where arithmetic's is not known, of
+ * where memory's stands above the leftmost dot. */
+static double top_of(const dots *d, const cln_bench_peaks *p)
+{
+    double top = fmax(d->high, p->flops / GIGA), left = d->x[0];
+
+    for (int i = 1; i < d->n; i++)
+        left = fmin(left, d->x[i]);
+    for (int i = 0; i < p->n_bandwidth && i < CLN_BENCH_BANDWIDTHS && !(p->flops > 0); i++)
+        top = fmax(top, left * p->bandwidth[i].copy / GIGA);
+    return top;
+}
+
 static cln_series dots_series(int view, kind k)
 {
     return (cln_series){.colour = *kinds[k].colour,
@@ -285,7 +298,7 @@ int cln_bench_plot_roofline(const cln_bench_report *r, const char *path, cln_err
     if (rc == 0)
         rc = roofs_make(&roof, &r->context.peaks, err);
     if (rc == 0) {
-        const double top = room * fmax(d.high, r->context.peaks.flops / GIGA);
+        const double top = room * top_of(&d, &r->context.peaks);
         cln_plot_footnote(r, views[ALONE], views[STAGE], foot);
         const cln_panel panel = {
             .x = {.label = "arithmetic intensity (FLOP per byte)",

@@ -6,8 +6,6 @@
 #include <string.h>
 
 enum { TICK_SIZE = 13, LABEL_SIZE = 14, NAME_LINES = 3 };
-static const double TURN = 0.6;     /* radians, of names that do not fit side by side */
-static const double NAME_MAX = 250; /* pixels of such a name */
 static const cln_colour GRID = {0.90, 0.90, 0.92}, FINE_GRID = {0.955, 0.955, 0.965};
 
 /* ---- the range of the values ------------------------------------------------------------------- */
@@ -113,6 +111,18 @@ static void add_tick(cln_scale *s, double v, const char *label)
     snprintf(t->label, sizeof t->label, "%s", label);
 }
 
+/* A hyphen is too short for a minus. */
+static void set_minus(char label[32])
+{
+    static const char minus[] = "\xe2\x88\x92";
+    const size_t n = strlen(label);
+
+    if (label[0] != '-' || n + sizeof minus > 32)
+        return;
+    memmove(label + sizeof minus - 1, label + 1, n);
+    memcpy(label, minus, sizeof minus - 1);
+}
+
 static void ticks_by_step(cln_scale *s, double step)
 {
     enum { MOST = 30 };
@@ -130,19 +140,21 @@ static void ticks_by_step(cln_scale *s, double step)
             snprintf(label, sizeof label, "%.6g", v);
         else
             snprintf(label, sizeof label, "%.*f", decimals, v);
+        set_minus(label);
         add_tick(s, v, label);
     }
 }
 
-/* A power of ten as a person writes it: 0.01, 1000, 10 with a raised 5; also 2 and 5 times one. */
-static void power_label(char label[32], int digit, int power)
+/* A power of ten as a person writes it, 0.01, 1000, or above 10^plain with a raised exponent; also 2 and 5
+ * times one. */
+static void power_label(char label[32], int digit, int power, int plain)
 {
     static const char *const raised[] = {
         "\xe2\x81\xb0", "\xc2\xb9",     "\xc2\xb2",     "\xc2\xb3",     "\xe2\x81\xb4",
         "\xe2\x81\xb5", "\xe2\x81\xb6", "\xe2\x81\xb7", "\xe2\x81\xb8", "\xe2\x81\xb9"};
     char digits[12];
 
-    if (power >= -3 && power <= 4) {
+    if (power >= -3 && power <= plain) {
         snprintf(label, 32, "%.*f", power < 0 ? -power : 0, digit * pow(10, power));
         return;
     }
@@ -162,7 +174,7 @@ static void ticks_by_power(cln_scale *s)
 {
     const double decades = log10(s->high / s->low);
     const int first = (int)floor(log10(s->low) + 1e-9), last = (int)floor(log10(s->high) + 1e-9);
-    const int every = 1 + (int)(decades / 10);
+    const int every = 1 + (int)(decades / 10), plain = last > 4 ? 3 : 4;
 
     for (int power = first; power <= last; power++)
         for (int digit = 1; digit < 10; digit++) {
@@ -171,7 +183,7 @@ static void ticks_by_power(cln_scale *s)
             if (v < s->low * (1 - 1e-9) || v > s->high * (1 + 1e-9) || (digit > 1 && every > 1))
                 continue;
             if (digit == 1 ? power % every == 0 : decades <= 2.5 && (digit == 2 || digit == 5))
-                power_label(label, digit, power);
+                power_label(label, digit, power, plain);
             add_tick(s, v, label);
         }
 }
@@ -277,16 +289,16 @@ double cln_scale_place(const cln_scale *s, double v)
 
 /* ---- names of groups --------------------------------------------------------------------------- */
 
+/* How the names stand: in lines below their groups, or turned where that has no room. */
 typedef struct naming {
-    double size, length; /* of the type; how long a turned name may be */
-    int lines;           /* 0: turned */
+    double size, angle;
+    int lines; /* 0: turned */
 } naming;
 
-static naming naming_of(cairo_t *cr, const cln_bars *b, double slot, double most)
+static naming naming_of(cairo_t *cr, const cln_bars *b, double slot)
 {
+    const double sizes[] = {TICK_SIZE, TICK_SIZE - 1.5}, narrow = 40;
     char lines[NAME_LINES][CLN_CANVAS_TEXT];
-    const double sizes[] = {TICK_SIZE, TICK_SIZE - 1.5};
-    double longest = 0;
 
     for (int k = 0; k < 2; k++) {
         naming n = {sizes[k], 0, 0};
@@ -299,9 +311,15 @@ static naming naming_of(cairo_t *cr, const cln_bars *b, double slot, double most
         if (all)
             return n;
     }
-    for (int g = 0; g < b->n_groups; g++)
-        longest = fmax(longest, cln_canvas_width(cr, sizes[1], b->groups[g]));
-    return (naming){sizes[1], fmin(longest, fmin(NAME_MAX, (most + slot / 2) / cos(TURN))), 0};
+    return (naming){sizes[1], slot < narrow ? 0.95 : 0.6, 0};
+}
+
+/* Length that a turned name may have: it hangs to the left of its group, and must not leave the panel. */
+static double name_room(const naming *how, double left, double slot, int g)
+{
+    const double most = 230;
+
+    return fmin(most, (left + slot * (g + 0.5)) / cos(how->angle));
 }
 
 static void draw_names(const cln_frame *f)
@@ -309,14 +327,15 @@ static void draw_names(const cln_frame *f)
     const cln_bars *b = f->panel->bars;
     char lines[NAME_LINES][CLN_CANVAS_TEXT];
     const double slot = f->at.w / fmax(1, b->n_groups), bottom = f->at.y + f->at.h;
-    const naming how = naming_of(f->cr, b, slot, cln_axis_left(f->cr, f->panel, &f->y));
+    const double left = cln_axis_left(f->cr, f->panel, &f->y);
+    const naming how = naming_of(f->cr, b, slot);
 
     cln_canvas_ink(f->cr, CLN_INK);
     for (int g = 0; g < b->n_groups; g++) {
         double x = cln_scale_place(&f->x, g);
         if (how.lines == 0) {
-            cln_canvas_turned(f->cr, x + 4, bottom + 15, -TURN, 1, how.size, how.length,
-                              b->groups[g]);
+            cln_canvas_turned(f->cr, x + 4, bottom + 15, -how.angle, 1, how.size,
+                              name_room(&how, left, slot, g), b->groups[g]);
             continue;
         }
         int n = cln_canvas_wrap(f->cr, how.size, slot - 8, b->groups[g], NAME_LINES, lines);
@@ -343,9 +362,15 @@ double cln_axis_below(cairo_t *cr, const cln_panel *p, const cln_scale *y, doubl
 
     if (p->bars == NULL)
         return 27 + label;
-    naming n = naming_of(cr, p->bars, width / fmax(1, p->bars->n_groups), cln_axis_left(cr, p, y));
-    return label +
-           (n.lines == 0 ? 14 + n.size + n.length * sin(TURN) : 12 + n.lines * (n.size + 3));
+    const double slot = width / fmax(1, p->bars->n_groups), left = cln_axis_left(cr, p, y);
+    const naming how = naming_of(cr, p->bars, slot);
+    double longest = 0;
+    if (how.lines > 0)
+        return label + 12 + how.lines * (how.size + 3);
+    for (int g = 0; g < p->bars->n_groups; g++)
+        longest = fmax(longest, fmin(cln_canvas_width(cr, how.size, p->bars->groups[g]),
+                                     name_room(&how, left, slot, g)));
+    return label + 14 + how.size + longest * sin(how.angle);
 }
 
 static void draw_y_ticks(const cln_frame *f, const cln_rect r)
