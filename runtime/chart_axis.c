@@ -245,8 +245,9 @@ static void fit_log(cln_scale *s, const cln_axis *a, extent e)
         s->low /= room;
         s->high *= room;
     } else {
-        s->low = nice(s->low, true);
-        s->high = nice(s->high, false);
+        const double room = 1.04; /* no point on the frame */
+        s->low = nice(s->low / room, true);
+        s->high = nice(s->high * room, false);
     }
     if (a->ticks != NULL)
         return;

@@ -245,7 +245,7 @@ static bool may_break(const char *text, size_t i)
 int cln_canvas_wrap(cairo_t *cr, double size, double width, const char *string, int max_lines,
                     char lines[][CLN_CANVAS_TEXT])
 {
-    char text[CLN_CANVAS_TEXT];
+    char text[CLN_CANVAS_TEXT] = "";
     size_t begin = 0, fits = 0;
     int n = 0;
 

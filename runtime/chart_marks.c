@@ -72,12 +72,12 @@ static void draw_bar_text(const cln_frame *f, int g, int b, double top, double b
 static void draw_bar(const cln_frame *f, int g, int b)
 {
     const cln_bars *bars = f->panel->bars;
-    const size_t at = (size_t)(g * bars->n_bars + b);
+    const int at = g * bars->n_bars + b;
     double x, width, up = 0, down = 0;
 
     cln_marks_bar(f, g, b, &x, &width);
     for (int p = 0; p < bars->n_parts; p++) {
-        double v = bars->values[at * (size_t)bars->n_parts + (size_t)p];
+        double v = bars->values[at * bars->n_parts + p];
         if (!cln_scale_takes(false, v) || v == 0)
             continue;
         double *end = v > 0 ? &up : &down;

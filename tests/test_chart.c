@@ -220,8 +220,9 @@ START_TEST(crowded_texts)
     const cln_panel panel = {.series = &series, .n_series = 1};
 
     for (int i = 0; i < N; i++) {
+        const int row = i / 20;
         x[i] = i % 20;
-        y[i] = (double)(i / 20) + 0.01 * i;
+        y[i] = row + 0.01 * i;
         labels[i] = "a text that is far too long for so many";
     }
     draw(&panel, "p.png");
