@@ -292,7 +292,10 @@ static int prices_collect(prices *p, const stages *s, cln_error *err)
     if (names_find(&s->norms, "none") < 0)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT,
                         "no rows of view stage with norm none: prices are against them");
-    for (int i = 0; i < s->norms.n && p->n < CLN_BENCH_MAX_NORMS; i++) {
+    if (s->norms.n > CLN_BENCH_MAX_NORMS)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%d norms to plot: at most %d are possible",
+                        s->norms.n, CLN_BENCH_MAX_NORMS);
+    for (int i = 0; i < s->norms.n; i++) {
         double *v = p->value + (size_t)p->n * DIRECTIONS;
         if (strcmp(s->norms.list[i], "none") == 0 || strcmp(s->norms.list[i], "-") == 0 ||
             !price_of(s, i, v))

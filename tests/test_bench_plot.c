@@ -349,6 +349,25 @@ START_TEST(six_decades)
 }
 END_TEST
 
+START_TEST(too_many_norms)
+{
+    report *t = invented_context();
+
+    add(t, "stage", "a", "none", "forward", 128, 1e-3);
+    for (int i = 0; i < CLN_BENCH_MAX_NORMS; i++) {
+        char norm[16];
+        snprintf(norm, sizeof norm, "n%d", i);
+        add(t, "stage", "a", norm, "forward", 128, 1e-3 * (i + 2));
+    }
+    draw(t, STAGES_PLOT, "nine");
+    ck_assert_int_eq(cln_bench_plot_prices(&t->r, at("p.png"), &err), CLN_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "9 norms"));
+    t->r.n_rows--;
+    draw(t, PRICES_PLOT, "eight");
+    free(t);
+}
+END_TEST
+
 /* A norm may be cheaper than none within the noise, and stages without a norm count for all. */
 START_TEST(negative_prices)
 {
@@ -506,6 +525,7 @@ int main(void)
     tcase_add_test(t, long_names);
     tcase_add_test(t, many_stages);
     tcase_add_test(t, six_decades);
+    tcase_add_test(t, too_many_norms);
     tcase_add_test(t, negative_prices);
     tcase_add_test(t, heights_of_stages);
     tcase_add_test(t, heights_of_prices);
