@@ -1,6 +1,5 @@
 /* Pictures: that they are PNGs of the promised size with the promised ink, for every number of epochs and
  * images, and for values and texts that nobody hopes for. */
-#include <cairo.h>
 #include <check.h>
 #include <float.h>
 #include <math.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/picture.h"
 #include "common/scratch.h"
 #include "figure.h"
 #include "file.h"
@@ -20,43 +20,6 @@ static void setup(void)
 {
     memset(&err, 0, sizeof err);
     scratch_new();
-}
-
-static uint32_t big_endian(const char *p)
-{
-    const unsigned char *u = (const unsigned char *)p;
-    return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
-}
-
-static void is_png(const char *name, uint32_t width, uint32_t height)
-{
-    blob b = get(name);
-    ck_assert_uint_gt(b.size, 45);
-    ck_assert_mem_eq(b.bytes, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
-    ck_assert_uint_eq(big_endian(b.bytes + 16), width);
-    ck_assert_uint_eq(big_endian(b.bytes + 20), height);
-    ck_assert_mem_eq(b.bytes + b.size - 12, "\0\0\0\0IEND", 8);
-    free(b.bytes);
-}
-
-/* Pixels of exactly this colour in columns [from, to). */
-static int count_pixels(const char *name, uint32_t rgb, int from, int to)
-{
-    cairo_surface_t *s = cairo_image_surface_create_from_png(at(name));
-    int n = 0;
-
-    ck_assert_int_eq(cairo_surface_status(s), CAIRO_STATUS_SUCCESS);
-    const unsigned char *rows = cairo_image_surface_get_data(s);
-    for (int y = 0; y < cairo_image_surface_get_height(s); y++) {
-        for (int x = from; x < to; x++) {
-            uint32_t pixel;
-            memcpy(&pixel, rows + (size_t)4 * (size_t)x, 4);
-            n += (pixel & 0xffffff) == rgb;
-        }
-        rows += cairo_image_surface_get_stride(s);
-    }
-    cairo_surface_destroy(s);
-    return n;
 }
 
 enum { BLUE = 0x0072b2, RED = 0xd55e00, WIDTH = CLN_FIGURE_WIDTH, HEIGHT = CLN_FIGURE_HEIGHT };
@@ -157,26 +120,6 @@ START_TEST(odd_titles)
     longest[sizeof longest - 1] = '\0';
     OK(cln_figure_curves(at("c.png"), longest, m, 2, &err));
     is_png("c.png", WIDTH, HEIGHT);
-}
-END_TEST
-
-START_TEST(one_panel)
-{
-    const double x[] = {0, 0.5, 2}, y[] = {-1, 4, 2};
-    const cln_series series[] = {{"a", x, y, 3, {0, 1, 0}, 3}, {"b", y, x, 3, {1, 0, 1}, 1}};
-    const cln_panel panel = {"x", "y", series, 2, false, NAN, NAN};
-
-    OK(cln_figure_panels(at("p.png"), "one", &panel, 1, 500, 400, &err));
-    is_png("p.png", 500, 400);
-    ck_assert_int_gt(count_pixels("p.png", 0x00ff00, 0, 500), 200);
-    OK(cln_figure_panels(at("p.png"), "none", NULL, 0, 500, 400, &err));
-    OK(cln_figure_panels(at("p.png"), "tiny", &panel, 1, 10, 10,
-                         &err)); /* smaller than its margins */
-    is_png("p.png", 10, 10);
-    ck_assert_int_eq(cln_figure_panels(at("p.png"), "", &panel, 1, 0, 10, &err), CLN_ERR_ARGUMENT);
-    ck_assert_int_eq(cln_figure_panels(at("p.png"), "", &panel, 1, 10, 100000, &err),
-                     CLN_ERR_ARGUMENT);
-    is_png("p.png", 10, 10);
 }
 END_TEST
 
@@ -281,7 +224,6 @@ int main(void)
     tcase_add_test(t, odd_values);
     tcase_add_test(t, gap);
     tcase_add_test(t, odd_titles);
-    tcase_add_test(t, one_panel);
     tcase_add_loop_test(t, misclassified, 0, COLOURS + 1);
     tcase_add_test(t, order_of_pixels);
     tcase_add_test(t, large_images);
