@@ -9,7 +9,8 @@
 static const struct {
     const char *name, *help;
     int (*run)(int argc, char **argv);
-} benches[] = {{"step", "images per second of whole training steps", cln_bench_step}};
+} benches[] = {{"peak", "what the device can do at most: arithmetic, memory, launches", cln_bench_peak},
+             {"step", "images per second of whole training steps", cln_bench_step}};
 
 int cln_cmd_bench(int argc, char **argv)
 {
