@@ -14,18 +14,20 @@
 #include "cli/cli.h"
 
 enum {
-    ACC = 12,                      /* accumulators of an item: 8 hide the latency, 14 fit 16 registers */
-    UNROLL = 8,                    /* multiply-adds in a round, for each accumulator: as in cl/peak.cl */
-    VECTORS_AT_ONCE = 8,           /* peak_copy and peak_read take so many vectors at once */
-    FIRST_SET = 256 << 10,         /* bytes; doubled from rung to rung */
-    LAST_SET_VECTOR = 256 << 20,   /* each page that is touched for the first time costs a CPU microseconds */
+    ACC = 12,              /* accumulators of an item: 8 hide the latency, 14 fit 16 registers */
+    UNROLL = 8,            /* multiply-adds in a round, for each accumulator: as in cl/peak.cl */
+    VECTORS_AT_ONCE = 8,   /* peak_copy and peak_read take so many vectors at once */
+    FIRST_SET = 256 << 10, /* bytes; doubled from rung to rung */
+    LAST_SET_VECTOR =
+        256 << 20, /* each page that is touched for the first time costs a CPU microseconds */
     LAST_SET_SIMT = 512 << 20,
-    PIECE = 256 << 10,             /* bytes that an item copies or reads when there is one pass */
-    SPOT = 256,                    /* words that are looked at in a place */
+    PIECE = 256 << 10, /* bytes that an item copies or reads when there is one pass */
+    SPOT = 256,        /* words that are looked at in a place */
     MAX_PROBES = 3 + 2 * CLN_BENCH_BANDWIDTHS
 };
-static const double SAMPLE = 4e-3;    /* seconds: long against a launch, short against the scheduler's slices */
-static const double SLOWEST = 0.1;    /* seconds of a pass: larger working sets are left out */
+static const double SAMPLE =
+    2e-3; /* seconds: long against a launch, short against the scheduler's slices */
+static const double SLOWEST = 0.1; /* seconds of a pass: larger working sets are left out */
 
 typedef enum peak_kind { PEAK_FMA, PEAK_LAUNCH, PEAK_ROUND_TRIP, PEAK_COPY, PEAK_READ } peak_kind;
 
@@ -42,7 +44,7 @@ typedef struct peak_bench {
     size_t v, local, items; /* items of fma, and of copy and read where simt */
     cln_kernel fill, fma, launch, copy, read;
     cln_tensor x, y, out, counts;
-    size_t filled; /* bytes of x */
+    size_t filled;  /* bytes of x */
     uint32_t *host; /* as large as out */
     uint32_t key, touched;
     peak_probe probes[MAX_PROBES];
@@ -69,11 +71,12 @@ static uint32_t sum_of_words(uint64_t n)
     return (uint32_t)(2654435761u * (n * (n - 1) / 2) + 12345u * n);
 }
 
-static int wrong(const peak_bench *b, const char *kernel, double got, double expected, cln_error *err)
+static int wrong(const peak_bench *b, const char *kernel, double got, double expected,
+                 cln_error *err)
 {
     const cln_device_info *d = &b->dev->info;
-    return CLN_FAIL(err, CLN_ERR_DEVICE, "device %d (%s) computes wrongly: %s gave %.0f, not %.0f", d->index, d->name,
-                    kernel, got, expected);
+    return CLN_FAIL(err, CLN_ERR_DEVICE, "device %d (%s) computes wrongly: %s gave %.0f, not %.0f",
+                    d->index, d->name, kernel, got, expected);
 }
 
 static int check_fma(const peak_bench *b, const peak_probe *p, cln_error *err)
@@ -82,7 +85,8 @@ static int check_fma(const peak_bench *b, const peak_probe *p, cln_error *err)
     float *y = (float *)b->host;
     int rc = cln_tensor_read(b->dev, b->out, 0, y, count * sizeof *y, err);
     for (size_t i = 0; i < count && !rc; i++) {
-        const double steps = (double)UNROLL * p->n + (double)(i / b->v % 16 + 1) + (double)(i % b->v);
+        const double steps =
+            (double)UNROLL * p->n + (double)(i / b->v % 16 + 1) + (double)(i % b->v);
         const double expected = ACC * steps + (double)b->v * (ACC * (ACC - 1) / 2.0);
         if (y[i] != (float)expected)
             rc = wrong(b, b->fma.name, (double)y[i], expected, err);
@@ -136,7 +140,8 @@ static int check_launches(peak_bench *b, cln_error *err)
 
 /* Items of a copy or read of so many vectors. Vector class: one for each compute unit where there are several
  * passes, since an item's passes go over its own part alone and the parts of all must be in use at a time. */
-static size_t stream_items(const peak_bench *b, const peak_probe *p, uint32_t vectors, uint32_t *chunk)
+static size_t stream_items(const peak_bench *b, const peak_probe *p, uint32_t vectors,
+                           uint32_t *chunk)
 {
     *chunk = vectors;
     if (b->simt)
@@ -172,14 +177,15 @@ static int sample(peak_bench *b, const peak_probe *p, double *seconds, cln_error
     if (rc)
         return rc;
     if (p->kind == PEAK_FMA)
-        rc = cln_run(&b->fma, cln_range1(b->items, b->local), err, CLN_MEM(b->out), CLN_FLOAT(1), CLN_FLOAT(1),
-                     CLN_INT(p->n));
+        rc = cln_run(&b->fma, cln_range1(b->items, b->local), err, CLN_MEM(b->out), CLN_FLOAT(1),
+                     CLN_FLOAT(1), CLN_INT(p->n));
     else if (p->kind == PEAK_COPY)
-        rc = cln_run(&b->copy, cln_range1(items, b->local), err, CLN_MEM(b->x), CLN_MEM(b->y), CLN_UINT(vectors),
-                     CLN_UINT(chunk), CLN_UINT(turn), CLN_INT(p->n), CLN_UINT(b->key));
+        rc = cln_run(&b->copy, cln_range1(items, b->local), err, CLN_MEM(b->x), CLN_MEM(b->y),
+                     CLN_UINT(vectors), CLN_UINT(chunk), CLN_UINT(turn), CLN_INT(p->n),
+                     CLN_UINT(b->key));
     else if (p->kind == PEAK_READ)
-        rc = cln_run(&b->read, cln_range1(items, b->local), err, CLN_MEM(b->x), CLN_MEM(b->out), CLN_UINT(vectors),
-                     CLN_UINT(chunk), CLN_UINT(turn), CLN_INT(p->n));
+        rc = cln_run(&b->read, cln_range1(items, b->local), err, CLN_MEM(b->x), CLN_MEM(b->out),
+                     CLN_UINT(vectors), CLN_UINT(chunk), CLN_UINT(turn), CLN_INT(p->n));
     else
         rc = run_launches(b, p, err);
     if (!rc)
@@ -199,7 +205,8 @@ static int add_probe(peak_bench *b, peak_kind kind, size_t bytes, int max, cln_e
     peak_probe *p = &b->probes[b->n_probes];
     double seconds = 0;
     *p = (peak_probe){kind, bytes, 1, max, INFINITY};
-    int rc = sample(b, p, &seconds, err); /* drivers compile at a kernel's first launch, pages are touched */
+    int rc = sample(b, p, &seconds,
+                    err); /* drivers compile at a kernel's first launch, pages are touched */
     for (int i = 0; i < 12 && !rc; i++) {
         rc = sample(b, p, &seconds, err);
         const double fitting = p->n * fmin(SAMPLE / seconds, 8);
@@ -237,7 +244,8 @@ static size_t last_set(const peak_bench *b)
 
 static int bench_open(peak_bench *b, cln_device *dev, cln_error *err)
 {
-    static const char *const names[] = {"peak_fill", "peak_fma", "peak_touch", "peak_copy", "peak_read"};
+    static const char *const names[] = {"peak_fill", "peak_fma", "peak_touch", "peak_copy",
+                                        "peak_read"};
     cln_kernel *kernels[] = {&b->fill, &b->fma, &b->launch, &b->copy, &b->read};
     const cln_device_info *d = &dev->info;
     char options[64];
@@ -251,7 +259,9 @@ static int bench_open(peak_bench *b, cln_device *dev, cln_error *err)
     const size_t bytes = last_set(b), pieces = bytes / PIECE;
     const size_t out = (b->items * b->v > pieces ? b->items * b->v : pieces) * sizeof *b->host;
     b->host = malloc(out > 4 * SPOT ? out : 4 * SPOT);
-    int rc = b->host ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for %zu results", out / sizeof *b->host);
+    int rc =
+        b->host ? CLN_OK
+                : CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for %zu results", out / sizeof *b->host);
     snprintf(options, sizeof options, "-D V=%zu -D SIMT=%d -D ACC=%d", b->v, b->simt, ACC);
     for (int i = 0; i < 5 && !rc; i++)
         rc = cln_kernel_new(dev, "peak.cl", names[i], options, kernels[i], err);
@@ -272,8 +282,8 @@ static int add_ladder(peak_bench *b, cln_error *err)
     double seconds = 0;
     int rc = CLN_OK;
     for (size_t bytes = FIRST_SET; bytes <= b->x.bytes && seconds < SLOWEST && !rc; bytes *= 2) {
-        rc = cln_run(&b->fill, cln_range1(b->items, b->local), err, CLN_MEM(b->x), CLN_UINT((uint32_t)(b->filled / 4)),
-                     CLN_UINT((uint32_t)(bytes / 4)));
+        rc = cln_run(&b->fill, cln_range1(b->items, b->local), err, CLN_MEM(b->x),
+                     CLN_UINT((uint32_t)(b->filled / 4)), CLN_UINT((uint32_t)(bytes / 4)));
         b->filled = bytes;
         if (!rc)
             rc = add_probe(b, PEAK_COPY, bytes, 1 << 20, err);
@@ -295,14 +305,22 @@ static void results(const peak_bench *b, cln_bench_peaks *out)
     for (int i = 0; i < b->n_probes; i++) {
         const peak_probe *p = &b->probes[i];
         switch (p->kind) {
-        case PEAK_FMA: out->flops = 2.0 * UNROLL * ACC * (double)(b->items * b->v) / p->best; break;
-        case PEAK_LAUNCH: out->launch = p->best; break;
-        case PEAK_ROUND_TRIP: out->round_trip = p->best; break;
+        case PEAK_FMA:
+            out->flops = 2.0 * UNROLL * ACC * (double)(b->items * b->v) / p->best;
+            break;
+        case PEAK_LAUNCH:
+            out->launch = p->best;
+            break;
+        case PEAK_ROUND_TRIP:
+            out->round_trip = p->best;
+            break;
         case PEAK_COPY: /* the read of the same working set follows */
             out->bandwidth[out->n_bandwidth].bytes = (double)p->bytes;
             out->bandwidth[out->n_bandwidth].copy = (double)p->bytes / p->best;
             break;
-        case PEAK_READ: out->bandwidth[out->n_bandwidth++].read = (double)p->bytes / p->best; break;
+        case PEAK_READ:
+            out->bandwidth[out->n_bandwidth++].read = (double)p->bytes / p->best;
+            break;
         }
     }
 }
@@ -360,15 +378,19 @@ static void print_help(void)
 {
     printf("usage: clnorm bench peak [OPTION ...]\n"
            "\n"
-           "Measures the device's ceilings: float32 multiply-adds per second (each counts as two operations), copy\n"
-           "and read bandwidth over a ladder of working sets (bytes read and written; the working set is all\n"
-           "buffers together), and what a kernel launch costs. The best of many samples counts, and every\n"
+           "Measures the device's ceilings: float32 multiply-adds per second (each counts as two "
+           "operations), copy\n"
+           "and read bandwidth over a ladder of working sets (bytes read and written; the working "
+           "set is all\n"
+           "buffers together), and what a kernel launch costs. The best of many samples counts, "
+           "and every\n"
            "sample's result is checked.\n"
            "\n"
            "options:\n"
            "  --device D      as for clnorm train\n"
            "  --min-time S    seconds in all (2.5)\n"
-           "  --json FILE     write JSON of Google Benchmark's shape; - for stdout, without the table\n"
+           "  --json FILE     write JSON of Google Benchmark's shape; - for stdout, without the "
+           "table\n"
            "  --help          print this\n");
 }
 
@@ -384,15 +406,23 @@ static int parse(int argc, char **argv, peak_options *o)
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         char *end;
         switch (c) {
-        case 'd': o->device = optarg; break;
-        case 'j': o->json = optarg; break;
+        case 'd':
+            o->device = optarg;
+            break;
+        case 'j':
+            o->json = optarg;
+            break;
         case 't':
             o->seconds = strtod(optarg, &end);
             if (end == optarg || *end || !(o->seconds >= 0 && o->seconds <= 3600))
-                return cln_cli_usage("bench peak", "--min-time: '%s' is not a number of seconds up to 3600", optarg);
+                return cln_cli_usage(
+                    "bench peak", "--min-time: '%s' is not a number of seconds up to 3600", optarg);
             break;
-        case 'h': print_help(); return CLN_EXIT_OK;
-        default: return CLN_EXIT_USAGE;
+        case 'h':
+            print_help();
+            return CLN_EXIT_OK;
+        default:
+            return CLN_EXIT_USAGE;
         }
     }
     return optind < argc ? cln_cli_usage("bench peak", "'%s' is not an option", argv[optind]) : -1;
@@ -417,7 +447,8 @@ static const char *rate_text(double giga, char out[16])
 static const char *bar_text(double copy, double read, double most, char out[64])
 {
     enum { BAR = 46 };
-    const int length = (int)lround(BAR * copy / most), mark = (int)fmax(0, lround(BAR * read / most) - 1.0);
+    const int length = (int)lround(BAR * copy / most),
+              mark = (int)fmax(0, lround(BAR * read / most) - 1.0);
     int end = 0;
     for (int i = 0; i < BAR; i++) {
         out[i] = i == mark ? '|' : i < length ? '=' : ' ';
@@ -433,8 +464,8 @@ static void print_table(const cln_device_info *d, const cln_bench_peaks *p)
     double most = 0;
     for (int i = 0; i < p->n_bandwidth; i++)
         most = fmax(most, fmax(p->bandwidth[i].copy, p->bandwidth[i].read));
-    printf("%s\n%s, driver %s; compute units: %u, floats in a vector: %u\n\n", d->name, d->platform_name, d->driver,
-           d->compute_units, d->vector_width);
+    printf("%s\n%s, driver %s; compute units: %u, floats in a vector: %u\n\n", d->name,
+           d->platform_name, d->driver, d->compute_units, d->vector_width);
     printf("arithmetic   float32 multiply-add %16s GFLOP/s\n\n", rate_text(1e-9 * p->flops, a));
     printf("memory       working set  copy GB/s  read GB/s   copy ===   read |\n");
     for (int i = 0; i < p->n_bandwidth; i++)
@@ -446,34 +477,43 @@ static void print_table(const cln_device_info *d, const cln_bench_peaks *p)
 }
 
 /* A row of Google Benchmark's shape; `counter`: what `per_second` counts. */
-static json_t *json_row(const char *what, const char *direction, double seconds, const char *counter, double per_second)
+static json_t *json_row(const char *what, const char *direction, double seconds,
+                        const char *counter, double per_second)
 {
     char name[64];
     snprintf(name, sizeof name, "peak/%s/-/%s", what, direction);
-    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:s, s:f}", "name", name, "run_type", "iteration", "iterations", 1,
-                     "real_time", 1e6 * seconds, "cpu_time", 1e6 * seconds, "time_unit", "us", counter, per_second);
+    return json_pack("{s:s, s:s, s:i, s:f, s:f, s:s, s:f}", "name", name, "run_type", "iteration",
+                     "iterations", 1, "real_time", 1e6 * seconds, "cpu_time", 1e6 * seconds,
+                     "time_unit", "us", counter, per_second);
 }
 
 /* To be replaced by the shared report. A "repetition" of fma is a GFLOP, of a copy or read a pass. */
-static int write_json(const cln_device_info *d, const cln_bench_peaks *p, const char *path, cln_error *err)
+static int write_json(const cln_device_info *d, const cln_bench_peaks *p, const char *path,
+                      cln_error *err)
 {
     json_t *rows = json_array();
-    json_array_append_new(rows, json_row("fma", "float32", 1e9 / p->flops, "flops_per_second", p->flops));
+    json_array_append_new(rows,
+                          json_row("fma", "float32", 1e9 / p->flops, "flops_per_second", p->flops));
     for (int i = 0; i < p->n_bandwidth; i++) {
-        const double bytes = p->bandwidth[i].bytes, copy = p->bandwidth[i].copy, read = p->bandwidth[i].read;
+        const double bytes = p->bandwidth[i].bytes, copy = p->bandwidth[i].copy,
+                     read = p->bandwidth[i].read;
         char what[32];
         snprintf(what, sizeof what, "%.0fKiB", bytes / 1024);
         json_array_append_new(rows, json_row(what, "copy", bytes / copy, "bytes_per_second", copy));
         json_array_append_new(rows, json_row(what, "read", bytes / read, "bytes_per_second", read));
     }
-    json_array_append_new(rows, json_row("launch", "batched", p->launch, "items_per_second", 1 / p->launch));
-    json_array_append_new(rows, json_row("launch", "waited", p->round_trip, "items_per_second", 1 / p->round_trip));
-    json_t *all = json_pack("{s:{s:s, s:s, s:s, s:i, s:i}, s:o}", "context", "device", d->name, "platform",
-                            d->platform_name, "driver", d->driver, "compute_units", (int)d->compute_units,
-                            "vector_width", (int)d->vector_width, "benchmarks", rows);
+    json_array_append_new(
+        rows, json_row("launch", "batched", p->launch, "items_per_second", 1 / p->launch));
+    json_array_append_new(
+        rows, json_row("launch", "waited", p->round_trip, "items_per_second", 1 / p->round_trip));
+    json_t *all =
+        json_pack("{s:{s:s, s:s, s:s, s:i, s:i}, s:o}", "context", "device", d->name, "platform",
+                  d->platform_name, "driver", d->driver, "compute_units", (int)d->compute_units,
+                  "vector_width", (int)d->vector_width, "benchmarks", rows);
     const bool to_stdout = strcmp(path, "-") == 0;
     int rc = !all ? CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory")
-             : (to_stdout ? json_dumpf(all, stdout, JSON_INDENT(2)) : json_dump_file(all, path, JSON_INDENT(2)))
+             : (to_stdout ? json_dumpf(all, stdout, JSON_INDENT(2))
+                          : json_dump_file(all, path, JSON_INDENT(2)))
                  ? CLN_FAIL(err, CLN_ERR_IO, "%s: cannot be written", path)
                  : CLN_OK;
     if (to_stdout && !rc)

@@ -19,6 +19,20 @@ typedef uint uvec;
 typedef CLN_CAT(uint, V) uvec;
 #endif
 
+// The sum of a vector's words.
+inline uint peak_sum(uvec a)
+{
+    union {
+        uvec v;
+        uint word[V];
+    } u;
+    uint sum = 0;
+    u.v = a;
+    for (int l = 0; l < V; l++)
+        sum += u.word[l];
+    return sum;
+}
+
 kernel void peak_fill(global uint *x, // words first ... last-1 of it
                       uint first, uint last)
 {
@@ -34,6 +48,7 @@ kernel void peak_fma(global float *y, // (items, V)
     float lanes[V];
     for (int l = 0; l < V; l++)
         lanes[l] = (float)l + (float)(item % 16u + 1u);
+#pragma unroll
     for (int k = 0; k < ACC; k++)
         a[k] = VLOAD(lanes) + (vec)(k * V);
     const vec vm = (vec)(m), vb = (vec)(b);
@@ -45,6 +60,7 @@ kernel void peak_fma(global float *y, // (items, V)
                 a[k] = a[k] * vm + vb;
     }
     vec sum = a[0];
+#pragma unroll
     for (int k = 1; k < ACC; k++)
         sum += a[k];
     VSTORE(sum, y + item * V);
@@ -90,10 +106,7 @@ kernel void peak_read(global const uvec *x, // (n)
         offset -= offset < n ? 0 : n;
     }
     a += b + c + d;
-    uint sum = 0;
-    for (int l = 0; l < V; l++)
-        sum += ((const uint *)&a)[l];
-    sums[get_global_id(0)] = sum;
+    sums[get_global_id(0)] = peak_sum(a);
 }
 #else
 kernel void peak_copy(global const uvec *restrict x, // (n)
@@ -103,12 +116,14 @@ kernel void peak_copy(global const uvec *restrict x, // (n)
     (void)turn;
     const uint first = min((uint)get_global_id(0) * chunk, n), last = min(first + chunk, n);
     for (int p = 0; p < passes; p++, key++)
-        for (uint i = first; i < last; i += 8) {
+        for (size_t i = first; i < last; i += 8) {
             uvec t[8];
+#pragma unroll
             for (int k = 0; k < 8; k++)
-                t[k] = x[i + k];
+                t[k] = x[i + k] + (uvec)(key);
+#pragma unroll
             for (int k = 0; k < 8; k++)
-                y[i + k] = t[k] + (uvec)(key);
+                y[i + k] = t[k];
         }
 }
 
@@ -119,18 +134,19 @@ kernel void peak_read(global const uvec *x, // (n)
     (void)turn;
     const uint first = min((uint)get_global_id(0) * chunk, n), last = min(first + chunk, n);
     uvec a[8];
+#pragma unroll
     for (int k = 0; k < 8; k++)
         a[k] = (uvec)(0);
     for (int p = 0; p < passes; p++)
-        for (uint i = first; i < last; i += 8)
+        for (size_t i = first; i < last; i += 8) {
+#pragma unroll
             for (int k = 0; k < 8; k++)
                 a[k] += x[i + k];
+        }
+#pragma unroll
     for (int k = 1; k < 8; k++)
         a[0] += a[k];
-    uint sum = 0;
-    for (int l = 0; l < V; l++)
-        sum += ((const uint *)a)[l];
-    sums[get_global_id(0)] = sum;
+    sums[get_global_id(0)] = peak_sum(a[0]);
 }
 #endif
 
