@@ -14,7 +14,7 @@
 #include "cli/cli.h"
 
 enum {
-    ACC = 12,              /* accumulators of an item: 8 hide the latency, 14 fit 16 registers */
+    FMAS = 2,              /* numbers of accumulators that are tried: the best counts */
     UNROLL = 8,            /* multiply-adds in a round, for each accumulator: as in cl/peak.cl */
     VECTORS_AT_ONCE = 8,   /* peak_copy and peak_read take so many vectors at once */
     FIRST_SET = 256 << 10, /* bytes; doubled from rung to rung */
@@ -23,7 +23,7 @@ enum {
     LAST_SET_SIMT = 512 << 20,
     PIECE = 256 << 10, /* bytes that an item copies or reads when there is one pass */
     SPOT = 256,        /* words that are looked at in a place */
-    MAX_PROBES = 3 + 2 * CLN_BENCH_BANDWIDTHS
+    MAX_PROBES = FMAS + 2 + 2 * CLN_BENCH_BANDWIDTHS
 };
 static const double SAMPLE =
     2e-3; /* seconds: long against a launch, short against the scheduler's slices */
@@ -33,16 +33,17 @@ typedef enum peak_kind { PEAK_FMA, PEAK_LAUNCH, PEAK_ROUND_TRIP, PEAK_COPY, PEAK
 
 typedef struct peak_probe {
     peak_kind kind;
-    size_t bytes; /* working set of a copy or read */
-    int n, max;   /* rounds, launches or passes in a sample */
-    double best;  /* seconds for one of them */
+    size_t bytes;   /* working set of a copy or read */
+    int acc, which; /* accumulators of PEAK_FMA, and its kernel */
+    int n, max;     /* rounds, launches or passes in a sample */
+    double best;    /* seconds for one of them */
 } peak_probe;
 
 typedef struct peak_bench {
     cln_device *dev;
     bool simt;
     size_t v, local, items; /* items of fma, and of copy and read where simt */
-    cln_kernel fill, fma, launch, copy, read;
+    cln_kernel fill, fma[FMAS], launch, copy, read;
     cln_tensor x, y, out, counts;
     size_t filled;  /* bytes of x */
     uint32_t *host; /* as large as out */
@@ -87,9 +88,9 @@ static int check_fma(const peak_bench *b, const peak_probe *p, cln_error *err)
     for (size_t i = 0; i < count && !rc; i++) {
         const double steps =
             (double)UNROLL * p->n + (double)(i / b->v % 16 + 1) + (double)(i % b->v);
-        const double expected = ACC * steps + (double)b->v * (ACC * (ACC - 1) / 2.0);
+        const double expected = p->acc * (steps + (double)b->v * (p->acc - 1) / 2);
         if (y[i] != (float)expected)
-            rc = wrong(b, b->fma.name, (double)y[i], expected, err);
+            rc = wrong(b, b->fma[p->which].name, (double)y[i], expected, err);
     }
     return rc;
 }
@@ -177,8 +178,8 @@ static int sample(peak_bench *b, const peak_probe *p, double *seconds, cln_error
     if (rc)
         return rc;
     if (p->kind == PEAK_FMA)
-        rc = cln_run(&b->fma, cln_range1(b->items, b->local), err, CLN_MEM(b->out), CLN_FLOAT(1),
-                     CLN_FLOAT(1), CLN_INT(p->n));
+        rc = cln_run(&b->fma[p->which], cln_range1(b->items, b->local), err, CLN_MEM(b->out),
+                     CLN_FLOAT(1), CLN_FLOAT(1), CLN_INT(p->n));
     else if (p->kind == PEAK_COPY)
         rc = cln_run(&b->copy, cln_range1(items, b->local), err, CLN_MEM(b->x), CLN_MEM(b->y),
                      CLN_UINT(vectors), CLN_UINT(chunk), CLN_UINT(turn), CLN_INT(p->n),
@@ -199,18 +200,19 @@ static int sample(peak_bench *b, const peak_probe *p, double *seconds, cln_error
                                   : check_launches(b, err);
 }
 
-/* Adds a probe with n such that a sample takes about SAMPLE. */
-static int add_probe(peak_bench *b, peak_kind kind, size_t bytes, int max, cln_error *err)
+/* Adds a probe of kind, bytes, acc and max, with n such that a sample takes about SAMPLE. */
+static int add_probe(peak_bench *b, peak_probe probe, cln_error *err)
 {
     peak_probe *p = &b->probes[b->n_probes];
     double seconds = 0;
-    *p = (peak_probe){kind, bytes, 1, max, INFINITY};
-    int rc = sample(b, p, &seconds,
-                    err); /* drivers compile at a kernel's first launch, pages are touched */
+    *p = probe;
+    p->n = 1;
+    p->best = INFINITY;
+    int rc = sample(b, p, &seconds, err); /* the driver compiles, pages are touched */
     for (int i = 0; i < 12 && !rc; i++) {
         rc = sample(b, p, &seconds, err);
         const double fitting = p->n * fmin(SAMPLE / seconds, 8);
-        const int n = (int)fmax(1, fmin(max, fitting));
+        const int n = (int)fmax(1, fmin(p->max, fitting));
         if (n <= p->n + p->n / 8)
             break;
         p->n = n;
@@ -223,9 +225,11 @@ static int add_probe(peak_bench *b, peak_kind kind, size_t bytes, int max, cln_e
 
 static void bench_clear(peak_bench *b)
 {
-    cln_kernel *kernels[] = {&b->fill, &b->fma, &b->launch, &b->copy, &b->read};
+    cln_kernel *kernels[] = {&b->fill, &b->launch, &b->copy, &b->read};
     cln_tensor *tensors[] = {&b->x, &b->y, &b->out, &b->counts};
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < FMAS; i++)
+        cln_kernel_free(&b->fma[i]);
+    for (int i = 0; i < 4; i++)
         cln_kernel_free(kernels[i]);
     for (int i = 0; i < 4; i++)
         cln_tensor_free(tensors[i]);
@@ -242,13 +246,32 @@ static size_t last_set(const peak_bench *b)
     return bytes;
 }
 
+/* Accumulators of an item. A core of two units with a latency of 4 needs 8, one of four units 16, which do not fit
+ * everywhere: 14 fit 16 registers. Many work-items hide the latency themselves. */
+static int accumulators(const peak_bench *b, int which)
+{
+    return b->simt ? (which ? 4 : 2) : (which ? 16 : 12);
+}
+
+static int make_kernels(peak_bench *b, cln_error *err)
+{
+    static const char *const names[] = {"peak_fill", "peak_touch", "peak_copy", "peak_read"};
+    cln_kernel *kernels[] = {&b->fill, &b->launch, &b->copy, &b->read};
+    char options[64];
+    int rc = CLN_OK;
+    for (int i = 0; i < FMAS + 4 && !rc; i++) {
+        const bool fma = i < FMAS;
+        snprintf(options, sizeof options, "-D V=%zu -D SIMT=%d -D ACC=%d", b->v, b->simt,
+                 accumulators(b, fma ? i : 0));
+        rc = cln_kernel_new(b->dev, "peak.cl", fma ? "peak_fma" : names[i - FMAS], options,
+                            fma ? &b->fma[i] : kernels[i - FMAS], err);
+    }
+    return rc;
+}
+
 static int bench_open(peak_bench *b, cln_device *dev, cln_error *err)
 {
-    static const char *const names[] = {"peak_fill", "peak_fma", "peak_touch", "peak_copy",
-                                        "peak_read"};
-    cln_kernel *kernels[] = {&b->fill, &b->fma, &b->launch, &b->copy, &b->read};
     const cln_device_info *d = &dev->info;
-    char options[64];
     *b = (peak_bench){.dev = dev, .simt = d->vector_width < 4, .v = 4, .local = 1};
     while (!b->simt && b->v < 16 && 2 * b->v <= d->vector_width)
         b->v *= 2;
@@ -262,9 +285,8 @@ static int bench_open(peak_bench *b, cln_device *dev, cln_error *err)
     int rc =
         b->host ? CLN_OK
                 : CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for %zu results", out / sizeof *b->host);
-    snprintf(options, sizeof options, "-D V=%zu -D SIMT=%d -D ACC=%d", b->v, b->simt, ACC);
-    for (int i = 0; i < 5 && !rc; i++)
-        rc = cln_kernel_new(dev, "peak.cl", names[i], options, kernels[i], err);
+    if (!rc)
+        rc = make_kernels(b, err);
     if (!rc)
         rc = cln_tensor_new(dev, bytes, "the working set", &b->x, err);
     if (!rc)
@@ -286,9 +308,9 @@ static int add_ladder(peak_bench *b, cln_error *err)
                      CLN_UINT((uint32_t)(b->filled / 4)), CLN_UINT((uint32_t)(bytes / 4)));
         b->filled = bytes;
         if (!rc)
-            rc = add_probe(b, PEAK_COPY, bytes, 1 << 20, err);
+            rc = add_probe(b, (peak_probe){PEAK_COPY, .bytes = bytes, .max = 1 << 20}, err);
         if (!rc)
-            rc = add_probe(b, PEAK_READ, bytes, 1 << 20, err);
+            rc = add_probe(b, (peak_probe){PEAK_READ, .bytes = bytes, .max = 1 << 20}, err);
         peak_probe one = b->probes[b->n_probes - 1];
         one.n = 1;
         if (!rc)
@@ -306,7 +328,8 @@ static void results(const peak_bench *b, cln_bench_peaks *out)
         const peak_probe *p = &b->probes[i];
         switch (p->kind) {
         case PEAK_FMA:
-            out->flops = 2.0 * UNROLL * ACC * (double)(b->items * b->v) / p->best;
+            out->flops =
+                fmax(out->flops, 2.0 * UNROLL * p->acc * (double)(b->items * b->v) / p->best);
             break;
         case PEAK_LAUNCH:
             out->launch = p->best;
@@ -330,12 +353,15 @@ int cln_bench_peaks_measure(cln_device *dev, double seconds, cln_bench_peaks *ou
     peak_bench b;
     const double began = now();
     int rc = bench_open(&b, dev, err);
-    if (!rc) /* sums of floats stay exact below 2^24 */
-        rc = add_probe(&b, PEAK_FMA, 0, (1 << 24) / (UNROLL * ACC) - 64, err);
+    for (int i = 0; i < FMAS && !rc; i++) {
+        const int acc = accumulators(&b, i); /* sums of floats stay exact below 2^24 */
+        const int max = (1 << 24) / (UNROLL * acc) - 64;
+        rc = add_probe(&b, (peak_probe){PEAK_FMA, .acc = acc, .which = i, .max = max}, err);
+    }
     if (!rc)
-        rc = add_probe(&b, PEAK_LAUNCH, 0, 10000, err);
+        rc = add_probe(&b, (peak_probe){PEAK_LAUNCH, .max = 10000}, err);
     if (!rc)
-        rc = add_probe(&b, PEAK_ROUND_TRIP, 0, 10000, err);
+        rc = add_probe(&b, (peak_probe){PEAK_ROUND_TRIP, .max = 10000}, err);
     if (!rc)
         rc = add_ladder(&b, err);
     for (int round = 0; !rc; round++) {
@@ -439,7 +465,10 @@ static const char *size_text(double bytes, char out[16])
 /* Three digits or more. */
 static const char *rate_text(double giga, char out[16])
 {
-    snprintf(out, 16, "%.*f", giga < 10 ? 2 : giga < 1000 ? 1 : 0, giga);
+    if (giga < 0.1)
+        snprintf(out, 16, "%.2g", giga);
+    else
+        snprintf(out, 16, "%.*f", giga < 10 ? 2 : giga < 1000 ? 1 : 0, giga);
     return out;
 }
 

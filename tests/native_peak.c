@@ -23,7 +23,6 @@
 
 enum {
     SKIPPED = 77,
-    CHAINS = 12,       /* accumulators */
     STEPS = 96,        /* multiply-adds of each in a round */
     BLOCK = 512,       /* bytes: copy and read take a multiple of it */
     PIECE = 256 << 10, /* bytes of a large working set that a thread takes at a time */
@@ -32,50 +31,53 @@ enum {
 /* What a set of kernels offers. */
 typedef struct kernels {
     const char *name;
-    int floats; /* in a vector */
+    int floats, chains; /* in a vector; accumulators */
     float (*fma)(long rounds, float m, float b);
     void (*copy)(char *to, const char *from, size_t bytes);
     uint32_t (*read)(const char *from, size_t bytes);
 } kernels;
 
+/* Templates, which clang-format takes for expressions. */
+/* clang-format off */
+
+/* As many accumulators as hide the latency and fit the registers: 16 of them, 32 in AVX-512 and NEON. */
+#define CHAINS_12(X, f)                                                                            \
+    X(0, f) X(1, f) X(2, f) X(3, f) X(4, f) X(5, f) X(6, f) X(7, f) X(8, f) X(9, f) X(10, f) X(11, f)
+#define CHAINS_16(X, f) CHAINS_12(X, f) X(12, f) X(13, f) X(14, f) X(15, f)
+#define DECLARE(i, set) vec a##i = set(i);
+#define STEP(i, fma) a##i = fma(a##i, vm, vb);
+#define ADD_LANE(i, unused) memcpy(&lane, &a##i, sizeof lane); sum += lane;
+
 /* The three kernels for a set of intrinsics: a template. The barrier keeps the compiler from making a call of memcpy
  * out of the copy, and from leaving out a pass. */
-#define KERNELS(suffix, target, vf, set, fma, vi, load, store, add, zero)                          \
+#define KERNELS(suffix, target, chains, vf, set, fma, vi, load, store, add, zero)                  \
     target static float fma_##suffix(long rounds, float m, float b)                                \
     {                                                                                              \
-        vf a0 = set(0), a1 = set(1), a2 = set(2), a3 = set(3), a4 = set(4), a5 = set(5),           \
-           a6 = set(6), a7 = set(7);                                                               \
-        vf a8 = set(8), a9 = set(9), aa = set(10), ab = set(11);                                   \
-        const vf vm = set(m), vb = set(b);                                                         \
-        for (long r = 0; r < rounds * (STEPS / 4); r++)                                            \
-            for (int k = 0; k < 4; k++) {                                                          \
-                a0 = fma(a0, vm, vb), a1 = fma(a1, vm, vb), a2 = fma(a2, vm, vb),                  \
-                a3 = fma(a3, vm, vb);                                                              \
-                a4 = fma(a4, vm, vb), a5 = fma(a5, vm, vb), a6 = fma(a6, vm, vb),                  \
-                a7 = fma(a7, vm, vb);                                                              \
-                a8 = fma(a8, vm, vb), a9 = fma(a9, vm, vb), aa = fma(aa, vm, vb),                  \
-                ab = fma(ab, vm, vb);                                                              \
-            }                                                                                      \
-        const vf all[CHAINS] = {a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, aa, ab};                   \
+        typedef vf vec;                                                                            \
+        const vec vm = set(m), vb = set(b);                                                        \
         float sum = 0, lane;                                                                       \
-        for (int k = 0; k < CHAINS; k++) {                                                         \
-            memcpy(&lane, &all[k], sizeof lane);                                                   \
-            sum += lane;                                                                           \
+        chains(DECLARE, set)                                                                       \
+        for (long r = 0; r < rounds * (STEPS / 4); r++) {                                          \
+            chains(STEP, fma)                                                                      \
+            chains(STEP, fma)                                                                      \
+            chains(STEP, fma)                                                                      \
+            chains(STEP, fma)                                                                      \
         }                                                                                          \
+        chains(ADD_LANE, 0)                                                                        \
         return sum;                                                                                \
     }                                                                                              \
     target static void copy_##suffix(char *to, const char *from, size_t bytes)                     \
     {                                                                                              \
         enum { W = sizeof(vi) };                                                                   \
         for (size_t i = 0; i < bytes; i += 8 * W) {                                                \
-            const vi t0 = load(from + i), t1 = load(from + i + W), t2 = load(from + i + 2 * W);    \
-            const vi t3 = load(from + i + 3 * W), t4 = load(from + i + 4 * W),                     \
-                     t5 = load(from + i + 5 * W);                                                  \
+            const vi t0 = load(from + i), t1 = load(from + i + W);                                 \
+            const vi t2 = load(from + i + 2 * W), t3 = load(from + i + 3 * W);                     \
+            const vi t4 = load(from + i + 4 * W), t5 = load(from + i + 5 * W);                     \
             const vi t6 = load(from + i + 6 * W), t7 = load(from + i + 7 * W);                     \
-            store(to + i, t0), store(to + i + W, t1), store(to + i + 2 * W, t2),                   \
-                store(to + i + 3 * W, t3);                                                         \
-            store(to + i + 4 * W, t4), store(to + i + 5 * W, t5), store(to + i + 6 * W, t6);       \
-            store(to + i + 7 * W, t7);                                                             \
+            store(to + i, t0), store(to + i + W, t1);                                              \
+            store(to + i + 2 * W, t2), store(to + i + 3 * W, t3);                                  \
+            store(to + i + 4 * W, t4), store(to + i + 5 * W, t5);                                  \
+            store(to + i + 6 * W, t6), store(to + i + 7 * W, t7);                                  \
             __asm__ volatile("" ::: "memory");                                                     \
         }                                                                                          \
     }                                                                                              \
@@ -98,6 +100,8 @@ typedef struct kernels {
         return sum;                                                                                \
     }
 
+/* clang-format on */
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define AVX512 __attribute__((target("avx512f")))
@@ -118,15 +122,15 @@ AVX2 static inline void store_256(char *p, __m256i v)
 {
     _mm256_store_si256((__m256i *)(void *)p, v);
 }
-KERNELS(avx512, AVX512, __m512, _mm512_set1_ps, _mm512_fmadd_ps, __m512i, load_512, store_512,
-        _mm512_add_epi32, _mm512_setzero_si512())
-KERNELS(avx2, AVX2, __m256, _mm256_set1_ps, _mm256_fmadd_ps, __m256i, load_256, store_256,
-        _mm256_add_epi32, _mm256_setzero_si256())
+KERNELS(avx512, AVX512, CHAINS_16, __m512, _mm512_set1_ps, _mm512_fmadd_ps, __m512i, load_512,
+        store_512, _mm512_add_epi32, _mm512_setzero_si512())
+KERNELS(avx2, AVX2, CHAINS_12, __m256, _mm256_set1_ps, _mm256_fmadd_ps, __m256i, load_256,
+        store_256, _mm256_add_epi32, _mm256_setzero_si256())
 
 static const kernels *choose(void)
 {
-    static const kernels avx512 = {"AVX-512", 16, fma_avx512, copy_avx512, read_avx512};
-    static const kernels avx2 = {"AVX2", 8, fma_avx2, copy_avx2, read_avx2};
+    static const kernels avx512 = {"AVX-512", 16, 16, fma_avx512, copy_avx512, read_avx512};
+    static const kernels avx2 = {"AVX2", 8, 12, fma_avx2, copy_avx2, read_avx2};
     if (__builtin_cpu_supports("avx512f"))
         return &avx512;
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &avx2 : NULL;
@@ -145,12 +149,12 @@ static inline void store_128(char *p, uint32x4_t v)
 {
     vst1q_u32((uint32_t *)(void *)p, v);
 }
-KERNELS(neon, , float32x4_t, vdupq_n_f32, fma_128, uint32x4_t, load_128, store_128, vaddq_u32,
-        vdupq_n_u32(0))
+KERNELS(neon, , CHAINS_16, float32x4_t, vdupq_n_f32, fma_128, uint32x4_t, load_128, store_128,
+        vaddq_u32, vdupq_n_u32(0))
 
 static const kernels *choose(void)
 {
-    static const kernels neon = {"NEON", 4, fma_neon, copy_neon, read_neon};
+    static const kernels neon = {"NEON", 4, 16, fma_neon, copy_neon, read_neon};
     return &neon;
 }
 #else
@@ -299,7 +303,7 @@ static void print_results(const team *t, const double best[JOBS])
 {
     static const char *const names[] = {"fma", "copy small", "read small", "copy large",
                                         "read large"};
-    const double flops = 2.0 * CHAINS * STEPS * t->k->floats * t->threads;
+    const double flops = 2.0 * t->k->chains * STEPS * t->k->floats * t->threads;
     const double small = (double)t->small * t->threads, large = (double)t->large;
     for (int j = 0; j < JOBS; j++)
         printf("%s %.6g\n", names[j],
