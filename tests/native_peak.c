@@ -1,5 +1,4 @@
-/* native_peak SECONDS SMALL LARGE: what this machine's cores can do, without OpenCL: a thread for each core, kernels
- * written by hand for AVX-512, AVX2 with FMA, or NEON, whichever the processor has. Measures float32 multiply-adds, and
+/* native_peak SECONDS SMALL LARGE THREADS: what this machine's cores can do, without OpenCL, by kernels written by hand for AVX-512, AVX2 with FMA, or NEON, whichever the processor has. Measures float32 multiply-adds, and
  * copy and read bandwidth for working sets of SMALL and LARGE bytes (a copy's working set is source and destination),
  * all in turn for SECONDS, and prints the best of each, one a line:
  *
@@ -10,10 +9,9 @@
  * Stores are ordinary ones, as in the kernels that it is compared with: non-temporal stores spare a copy the reading
  * of what it overwrites, but no kernel of a network could use them, since the next kernel reads what they wrote.
  * Status 77: no kernels for this processor. */
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -325,17 +323,16 @@ int main(int argc, char **argv)
     static member members[MAX_THREADS];
     static pthread_t ids[MAX_THREADS];
     double best[JOBS];
-    cpu_set_t cores;
     team t = {.k = choose()};
-    if (argc != 4) {
-        fprintf(stderr, "usage: native_peak SECONDS SMALL LARGE\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: native_peak SECONDS SMALL LARGE THREADS\n");
         return 2;
     }
     if (!t.k) {
         fprintf(stderr, "native_peak: no kernels for this processor\n");
         return SKIPPED;
     }
-    t.threads = sched_getaffinity(0, sizeof cores, &cores) ? 1 : CPU_COUNT(&cores);
+    t.threads = (int)fmax(1, fmin(MAX_THREADS, strtod(argv[4], NULL)));
     t.small = (size_t)strtod(argv[2], NULL) / (size_t)t.threads / (2 * BLOCK) * (2 * BLOCK);
     t.large = (size_t)strtod(argv[3], NULL) / (2 * PIECE) * (2 * PIECE);
     if (t.small == 0 || t.large < t.small * (size_t)t.threads || start(&t, members, ids)) {
