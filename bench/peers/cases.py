@@ -5,6 +5,7 @@ the same work (`step/s8/bn/128`, `alone/3.conv/-/backward-data`), so that the tw
 says how PyTorch does it and `format` in which memory format.
 """
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from typing import Callable
@@ -123,7 +124,7 @@ class Builder:
         call = torch.compile(model, fullgraph=True) if mode == "compile" else model
         precision = contextlib.nullcontext
         if mode == "bf16":
-            precision = lambda: torch.autocast("cpu", dtype=torch.bfloat16)
+            precision = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16)
         run = self.stepper(model, call, x, precision) if train else self.reader(call, x, precision)
         return Case(f"{what}/s8/{norm}/{self.batch}", mode, form, run)
 

@@ -68,7 +68,7 @@ def say(text):
 
 class Peer:
     def __init__(self, torch, args):
-        self.torch, self.modes = torch, list(args.mode)
+        self.modes = list(args.mode)
         self.builder = cases.Builder(torch, args.batch)
         self.networks = {}  # (what, norm) -> cases
 
