@@ -49,6 +49,8 @@ bool cln_bench_quiet(const cln_bench_options *o);
 
 /* The device of the options, with profiling and notices on stderr. */
 int cln_bench_open(const cln_bench_options *o, cln_device **dev, cln_error *err);
+/* Keeps what was compiled for the next run, and closes. NULL is allowed. */
+void cln_bench_close(cln_device *dev);
 
 /* ---- the device's ceilings ------------------------------------------------------------------------- */
 

@@ -527,6 +527,6 @@ int cln_bench_layers(int argc, char **argv)
     if (!rc)
         rc = write_all(&b, &err);
     cln_bench_report_clear(&b.report);
-    cln_device_close(b.dev);
+    cln_bench_close(b.dev);
     return rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
 }

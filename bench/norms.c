@@ -189,6 +189,6 @@ int cln_bench_norms(int argc, char **argv)
     if (!rc && b.o.plot)
         rc = cln_bench_plot_roofline(&b.report, b.o.plot, &err);
     cln_bench_report_clear(&b.report);
-    cln_device_close(b.dev);
+    cln_bench_close(b.dev);
     return rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
 }

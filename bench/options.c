@@ -175,6 +175,13 @@ int cln_bench_open(const cln_bench_options *o, cln_device **dev, cln_error *err)
     return rc;
 }
 
+void cln_bench_close(cln_device *dev)
+{
+    if (dev)
+        cln_program_cache_save(dev);
+    cln_device_close(dev);
+}
+
 int cln_bench_write(const cln_bench_report *r, const cln_bench_options *o, cln_error *err)
 {
     int rc = o->json ? cln_bench_write_json(r, o, o->json, err) : CLN_OK;

@@ -321,6 +321,6 @@ int cln_bench_step(int argc, char **argv)
         rc = cln_bench_plot_batches(&b.report, b.o.plot, &err);
     cln_bench_report_clear(&b.report);
     cln_dataset_free(b.data);
-    cln_device_close(b.dev);
+    cln_bench_close(b.dev);
     return rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
 }
