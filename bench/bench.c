@@ -9,7 +9,8 @@
 static const struct {
     const char *name, *help;
     int (*run)(int argc, char **argv);
-} benches[] = {{"step", "images per second of whole training steps", cln_bench_step}};
+} benches[] = {{"step", "images per second of whole training steps", cln_bench_step},
+             {"compare", "what got slower or faster between two reports", cln_bench_compare}};
 
 int cln_cmd_bench(int argc, char **argv)
 {
