@@ -35,12 +35,12 @@ static void print_help(void)
         "Of several runs on a side the samples are pooled.\n"
         "\n"
         "A row is called slower (or faster) where all of these hold:\n"
-        "  - the p-value of the Mann-Whitney test, corrected for the number of rows by Holm's\n"
-        "    method, is below alpha;\n"
+        "  - the p-value, corrected for the number of rows by Holm's method, is below alpha. It\n"
+        "    is the larger of two: that of the Mann-Whitney test over all samples, and that of\n"
+        "    the ratio of medians by a bootstrap over rounds;\n"
         "  - the medians differ by the minimum effect or more;\n"
         "  - so do the lower deciles: a busy machine lifts medians but hardly the fastest\n"
-        "    samples, a real change moves both;\n"
-        "  - the 95 %% interval of the ratio, by a bootstrap over rounds, leaves out 1.\n"
+        "    samples, a real change moves both.\n"
         "A machine that was slower for the whole of a run looks like a slower program: give\n"
         "several runs on each side, taken by turns.\n"
         "\n"
@@ -310,6 +310,8 @@ static int parse(int argc, char **argv, options *o)
     if (argc - optind != 2)
         return cln_cli_usage(name, "two sides are needed, A.json and B.json, not %d",
                              argc - optind);
+    if (o->json && o->csv && strcmp(o->json, "-") == 0 && strcmp(o->csv, "-") == 0)
+        return cln_cli_usage(name, "--json and --csv cannot both go to stdout");
     return -1;
 }
 

@@ -23,12 +23,11 @@ typedef enum {
 extern const char *const cln_bench_verdicts[CLN_BENCH_VERDICTS]; /* "slower", ... */
 
 /* A row is called slower or faster where all of these hold:
- *   - p of the rank test, by Holm over all rows compared, is below alpha;
+ *   - p is below alpha, by Holm over all rows compared. It is the larger of two: that of the rank test over all
+ *     samples, and that of the ratio by a bootstrap over rounds, since samples of a round are not independent;
  *   - the medians differ by min_effect or more;
  *   - so do the lower deciles, and to the same side: interference on a shared machine lifts medians but hardly
- *     the fastest samples, and a real change moves both;
- *   - the interval of the ratio, drawn by rounds, leaves out 1: the rank test takes samples of a round for
- *     independent, which they are not. */
+ *     the fastest samples, and a real change moves both. */
 typedef struct cln_bench_threshold {
     double min_effect;  /* 0.05: five percent */
     double alpha;       /* 0.05 */

@@ -46,7 +46,10 @@ static int compare_blocks(const cln_bench_blocks *a, const cln_bench_blocks *b, 
     c->b_p10 = block_quantile(b, 0.1, values + a->n);
     c->p = cln_bench_rank_test(values, a->n, values + a->n, b->n);
     free(values);
-    return cln_bench_ratio_apart(b, a, 0.95, &c->interval, err);
+    double p_rounds = 1;
+    const int rc = cln_bench_ratio_apart(b, a, 0.95, &c->interval, &p_rounds, err);
+    c->p = fmax(c->p, p_rounds);
+    return rc;
 }
 
 static int compare_row(const cln_bench_row *const *a, int n_a, const cln_bench_row *const *b,
@@ -123,9 +126,9 @@ static cln_bench_verdict judge(const cln_bench_change *c, const cln_bench_thresh
     const double more = 1 + t->min_effect;
     if (!(c->p < t->alpha))
         return CLN_BENCH_SAME;
-    if (c->b >= more * c->a && c->b_p10 >= more * c->a_p10 && c->interval.low > 1)
+    if (c->b >= more * c->a && c->b_p10 >= more * c->a_p10)
         return CLN_BENCH_SLOWER;
-    if (c->a >= more * c->b && c->a_p10 >= more * c->b_p10 && c->interval.high < 1)
+    if (c->a >= more * c->b && c->a_p10 >= more * c->b_p10)
         return CLN_BENCH_FASTER;
     return CLN_BENCH_SAME;
 }
@@ -152,6 +155,9 @@ static int judge_all(cln_bench_comparison *out, const cln_bench_threshold *t, cl
         out->count[c->verdict]++;
     }
     free(p);
+    if (!rc && m == 0 && out->count[CLN_BENCH_APART] > 0)
+        return CLN_FAIL(err, CLN_ERR_DATA, "the rows on both sides are of other batches, all %d",
+                        out->count[CLN_BENCH_APART]);
     if (!rc && m == 0)
         return CLN_FAIL(err, CLN_ERR_DATA, "no row stands on both sides%s",
                         t->filter ? " and matches the filter" : "");

@@ -59,13 +59,17 @@ static bool append_word(char *out, size_t size, const char *text, bool always_qu
     return fits && append(out, size, "'");
 }
 
+/* Arguments that do not fit are left out whole. */
 static void fill_command(char *out, size_t size, int argc, char **argv)
 {
     out[0] = 0;
-    bool fits =
-        argc < 1 || append(out, size - 4, argv[0]); /* "clnorm bench layers": several words */
-    for (int i = 1; i < argc && fits; i++)
+    bool fits = argc < 1 || append(out, size - 4, argv[0]); /* "clnorm bench layers": words */
+    for (int i = 1; i < argc && fits; i++) {
+        const size_t n = strlen(out);
         fits = append(out, size - 4, " ") && append_word(out, size - 4, argv[i], false);
+        if (!fits)
+            out[n] = 0;
+    }
     if (!fits)
         append(out, size, " ...");
 }

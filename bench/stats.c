@@ -139,21 +139,46 @@ static double plain_sum(const cln_bench_blocks *rows, int n)
     return sum;
 }
 
+/* Two-sided tail of Student's t by D. Wallace's normal deviate (Ann. Math. Stat. 30, 1959), good to some percent. */
+static double student_tails(double t, int freedom)
+{
+    const double v = freedom;
+    const double z = (8 * v + 1) / (8 * v + 3) * sqrt(v * log1p(t * t / v));
+    return erfc(z * sqrt(0.5));
+}
+
+static double chance_of(double logarithm, const double *ratios, int freedom)
+{
+    double sum = 0, squares = 0;
+    for (int d = 0; d < DRAWS; d++) {
+        const double apart = log(ratios[d]) - logarithm;
+        sum += apart;
+        squares += apart * apart;
+    }
+    const double variance = (squares - sum * sum / DRAWS) / DRAWS;
+    if (!(fabs(logarithm) > 1e-12)) /* also where there is no spread at all */
+        return 1;
+    return variance > 0 ? student_tails(logarithm / sqrt(variance), freedom) : 0;
+}
+
 /* The percentile interval. It needs no widening for few rounds, as that of a mean would: medians of drawn rounds
  * spread rather too far. */
 static int bootstrap(const cln_bench_blocks *a, int n_a, const cln_bench_blocks *b, int n_b,
-                     bool apart, double confidence, cln_bench_interval *out, cln_error *err)
+                     bool apart, double confidence, cln_bench_interval *out, double *p,
+                     cln_error *err)
 {
-    int least = a[0].n_rounds, most = 0;
+    int least = a[0].n_rounds, most = 0, all = 0;
     for (int i = 0; i < n_a + n_b; i++) {
         const int rounds = i < n_a ? a[i].n_rounds : b[i - n_a].n_rounds;
         least = rounds < least ? rounds : least;
         most = rounds > most ? rounds : most;
+        all += rounds;
     }
     const double below = plain_sum(b, n_b);
     if (!(below > 0))
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "a ratio to a time of %g s", below);
     *out = (cln_bench_interval){plain_sum(a, n_a) / below, 0, INFINITY};
+    *p = 1;
     if (least < 2) /* a single sample: it might be anything */
         return CLN_OK;
     double *ratios = malloc(DRAWS * sizeof *ratios);
@@ -163,6 +188,7 @@ static int bootstrap(const cln_bench_blocks *a, int n_a, const cln_bench_blocks 
         ratios[d] = drawn_sum(a, n_a, d, 0, counts) / drawn_sum(b, n_b, d, apart ? 1 : 0, counts);
     if (!rc) {
         const double beyond = 0.5 * (1 - confidence);
+        *p = chance_of(log(out->ratio), ratios, all - 2);
         qsort(ratios, DRAWS, sizeof *ratios, cln_bench_by_value);
         out->low = cln_bench_quantile(ratios, DRAWS, beyond);
         out->high = cln_bench_quantile(ratios, DRAWS, 1 - beyond);
@@ -173,9 +199,10 @@ static int bootstrap(const cln_bench_blocks *a, int n_a, const cln_bench_blocks 
 }
 
 int cln_bench_ratio_apart(const cln_bench_blocks *a, const cln_bench_blocks *b, double confidence,
-                          cln_bench_interval *out, cln_error *err)
+                          cln_bench_interval *out, double *p, cln_error *err)
 {
-    return bootstrap(a, 1, b, 1, true, confidence, out, err);
+    double unused;
+    return bootstrap(a, 1, b, 1, true, confidence, out, p ? p : &unused, err);
 }
 
 int cln_bench_ratio(const cln_bench_row *const *a, int n_a, const cln_bench_row *const *b, int n_b,
@@ -184,13 +211,14 @@ int cln_bench_ratio(const cln_bench_row *const *a, int n_a, const cln_bench_row 
     if (n_a < 1 || n_b < 1 || !(confidence > 0 && confidence < 1))
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "a ratio of %d to %d rows at confidence %g", n_a,
                         n_b, confidence);
+    double unused;
     const int n = n_a + n_b;
     cln_bench_blocks *blocks = calloc((size_t)n, sizeof *blocks);
     int rc = blocks ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     for (int i = 0; i < n && !rc; i++)
         rc = cln_bench_blocks_new(i < n_a ? &a[i] : &b[i - n_a], 1, &blocks[i], err);
     if (!rc)
-        rc = bootstrap(blocks, n_a, blocks + n_a, n_b, false, confidence, out, err);
+        rc = bootstrap(blocks, n_a, blocks + n_a, n_b, false, confidence, out, &unused, err);
     for (int i = 0; i < n && blocks; i++)
         cln_bench_blocks_clear(&blocks[i]);
     free(blocks);

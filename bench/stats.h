@@ -26,9 +26,11 @@ int cln_bench_blocks_new(const cln_bench_row *const *rows, int n_rows, cln_bench
 void cln_bench_blocks_clear(cln_bench_blocks *b);
 
 /* As cln_bench_ratio for measurements that did not run side by side: the rounds of a and of b are drawn
- * independently. Errors: CLN_ERR_MEMORY. */
+ * independently. *p (may be NULL) is the two-sided chance of such a ratio where the true one is 1: Student's t
+ * with the spread of the draws' logarithms, and as many degrees of freedom as there are rounds less two. 1 where
+ * a side has a single sample. CLN_ERR_MEMORY. */
 int cln_bench_ratio_apart(const cln_bench_blocks *a, const cln_bench_blocks *b, double confidence,
-                          cln_bench_interval *out, cln_error *err);
+                          cln_bench_interval *out, double *p, cln_error *err);
 
 /* Holm's step-down correction of n p-values (Holm 1979); out may be p. CLN_ERR_MEMORY. */
 int cln_bench_holm(const double *p, int n, double *out, cln_error *err);

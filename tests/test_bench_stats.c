@@ -127,7 +127,7 @@ START_TEST(ratio_of_rows_of_the_same_rounds)
     cln_bench_blocks blocks[2];
     for (int k = 0; k < 2; k++)
         ck_assert_int_eq(cln_bench_blocks_new(&rows[k], 1, &blocks[k], NULL), 0);
-    ck_assert_int_eq(cln_bench_ratio_apart(&blocks[0], &blocks[1], 0.95, &i, NULL), 0);
+    ck_assert_int_eq(cln_bench_ratio_apart(&blocks[0], &blocks[1], 0.95, &i, NULL, NULL), 0);
     ck_assert_double_eq_tol(i.ratio, 2, 1e-9);
     ck_assert_double_lt(i.low, 1.8);
     ck_assert_double_gt(i.high, 2.2);
@@ -234,7 +234,8 @@ static double coverage(int setting, bool apart)
             cln_bench_blocks blocks[2];
             for (int k = 0; k < 2; k++)
                 ck_assert_int_eq(cln_bench_blocks_new(&list[k], 1, &blocks[k], NULL), 0);
-            ck_assert_int_eq(cln_bench_ratio_apart(&blocks[0], &blocks[1], 0.95, &i, NULL), 0);
+            ck_assert_int_eq(cln_bench_ratio_apart(&blocks[0], &blocks[1], 0.95, &i, NULL, NULL),
+                             0);
             for (int k = 0; k < 2; k++)
                 cln_bench_blocks_clear(&blocks[k]);
         }
@@ -254,6 +255,40 @@ START_TEST(intervals_cover)
     ck_assert_double_le(together, settings[_i].most);
     ck_assert_double_ge(apart, 88);
     ck_assert_double_le(apart, 99);
+}
+END_TEST
+
+/* The p of the ratio under the null: not below alpha more often than that, with moods and few rounds too. */
+START_TEST(ratio_has_its_level)
+{
+    enum { TRIALS = 400 };
+    int below = 0;
+    for (unsigned t = 0; t < TRIALS; t++) {
+        cln_bench_row rows[2];
+        cln_bench_blocks blocks[2];
+        cln_bench_interval i;
+        double p;
+        for (unsigned k = 0; k < 2; k++) {
+            rows[k] = synthetic_row("x", &(synthetic){.rounds = _i,
+                                                      .per_round = 6,
+                                                      .time = 1,
+                                                      .mood = 0.05,
+                                                      .mood_seed = 4 * t + k,
+                                                      .noise = 0.02,
+                                                      .noise_seed = 4 * t + 2 + k});
+            const cln_bench_row *row = &rows[k];
+            ck_assert_int_eq(cln_bench_blocks_new(&row, 1, &blocks[k], NULL), 0);
+        }
+        ck_assert_int_eq(cln_bench_ratio_apart(&blocks[0], &blocks[1], 0.95, &i, &p, NULL), 0);
+        below += p < 0.05;
+        for (int k = 0; k < 2; k++) {
+            cln_bench_blocks_clear(&blocks[k]);
+            cln_bench_row_clear(&rows[k]);
+        }
+    }
+    printf("%d rounds: %d of %d\n", _i, below, TRIALS);
+    ck_assert_int_ge(below, 1);
+    ck_assert_int_le(below, TRIALS * 7 / 100);
 }
 END_TEST
 
@@ -338,6 +373,7 @@ int main(void)
     tcase_add_test(c, ratio_of_sums);
     tcase_add_test(c, ratio_of_little);
     tcase_add_loop_test(c, intervals_cover, 0, COUNT(settings));
+    tcase_add_loop_test(c, ratio_has_its_level, 4, 8);
     tcase_add_test(c, row_names);
     tcase_add_test(c, row_summary);
     tcase_add_test(c, row_ceilings);
