@@ -14,7 +14,7 @@ static const struct {
     {"step", "whole training steps and inference by norm and batch size; where the time goes", cln_bench_step},
     {"norms", "the norms alone on free shapes, without a model", cln_bench_norms},
     {"peak", "the device's ceilings: arithmetic, memory, launches", cln_bench_peak},
-    {"compare", "two runs, row by row", cln_bench_compare},
+    {"compare", "two runs, row by row: what got slower or faster", cln_bench_compare},
 };
 enum { BENCHES = sizeof benches / sizeof benches[0] };
 
