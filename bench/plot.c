@@ -137,6 +137,7 @@ enum { FORWARD, BACKWARD, DIRECTIONS };
 typedef struct stages {
     names stages, norms;
     double *seconds; /* [(stage * n_norms + norm) * DIRECTIONS + direction]; NAN: not measured */
+    const cln_bench_row **rows; /* likewise; NULL: not measured */
     const char **block;
     int samples; /* of the row that has the fewest */
 } stages;
@@ -151,6 +152,7 @@ static int direction_of(const cln_bench_row *row)
 static void stages_free(stages *s)
 {
     free(s->seconds);
+    free(s->rows);
     free(s->block);
 }
 
@@ -177,7 +179,8 @@ static int stages_collect(stages *s, const cln_bench_report *r, const char *path
     names_sort_norms(&s->norms);
     const size_t values = (size_t)s->stages.n * (size_t)s->norms.n * DIRECTIONS;
     s->seconds = malloc(values * sizeof *s->seconds);
-    if (s->seconds == NULL)
+    s->rows = calloc(values, sizeof *s->rows);
+    if (s->seconds == NULL || s->rows == NULL)
         return cln_plot_no_memory(path, err);
     for (size_t i = 0; i < values; i++)
         s->seconds[i] = NAN;
@@ -187,6 +190,7 @@ static int stages_collect(stages *s, const cln_bench_report *r, const char *path
             continue;
         int at = names_find(&s->stages, row->what) * s->norms.n + names_find(&s->norms, row->norm);
         s->seconds[at * DIRECTIONS + direction_of(row)] = row->median;
+        s->rows[at * DIRECTIONS + direction_of(row)] = row;
     }
     return 0;
 }
@@ -278,10 +282,51 @@ static bool price_of(const stages *s, int norm, double out[DIRECTIONS])
     return pairs > 0;
 }
 
+/* Interval of a norm's price, by the rounds that rows share: the price is the ratio of all stages with the norm to
+ * all without it, less 1. Rows without samples (of an older report) give none: low and high become NAN. */
+static int price_interval(const stages *s, int norm, double *low, double *high, cln_error *err)
+{
+    const int none = names_find(&s->norms, "none"), always = names_find(&s->norms, "-");
+    const size_t most = 2 * (size_t)s->stages.n * DIRECTIONS;
+    const cln_bench_row **with = calloc(2 * most, sizeof *with), **without = with + most;
+    cln_bench_interval interval;
+    bool sampled = true;
+    int n = 0, rc;
+
+    *low = *high = NAN;
+    if (with == NULL)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the intervals of prices");
+    for (int i = 0; i < s->stages.n; i++)
+        for (int d = 0; d < DIRECTIONS; d++) {
+            const cln_bench_row *const *of = s->rows + (size_t)(i * s->norms.n) * DIRECTIONS + d;
+            const cln_bench_row *mine = of[norm * DIRECTIONS], *base = of[none * DIRECTIONS];
+            const cln_bench_row *both = always < 0 ? NULL : of[always * DIRECTIONS];
+            if (base != NULL) {
+                with[n] = mine == NULL ? base : mine;
+                without[n++] = base;
+            }
+            if (both != NULL) {
+                with[n] = both;
+                without[n++] = both;
+            }
+        }
+    for (int i = 0; i < n; i++)
+        sampled = sampled && with[i]->n_samples > 1 && with[i]->samples != NULL &&
+                  without[i]->n_samples > 1 && without[i]->samples != NULL;
+    rc = sampled ? cln_bench_ratio(with, n, without, n, 0.95, &interval, err) : 0;
+    if (sampled && rc == 0) {
+        *low = 100 * (interval.low - 1);
+        *high = 100 * (interval.high - 1);
+    }
+    free(with);
+    return rc;
+}
+
 typedef struct prices { /* one entry a norm that has a price */
     const char *label[CLN_BENCH_MAX_NORMS], *text[CLN_BENCH_MAX_NORMS];
     double value[CLN_BENCH_MAX_NORMS * DIRECTIONS];
     cln_colour colour[CLN_BENCH_MAX_NORMS * DIRECTIONS];
+    double low[CLN_BENCH_MAX_NORMS], high[CLN_BENCH_MAX_NORMS]; /* of the sum's 95 % interval */
     char written[CLN_BENCH_MAX_NORMS][24];
     int n;
 } prices;
@@ -300,6 +345,9 @@ static int prices_collect(prices *p, const stages *s, cln_error *err)
         if (strcmp(s->norms.list[i], "none") == 0 || strcmp(s->norms.list[i], "-") == 0 ||
             !price_of(s, i, v))
             continue;
+        int rc = price_interval(s, i, &p->low[p->n], &p->high[p->n], err);
+        if (rc != 0)
+            return rc;
         p->label[p->n] = norm_label(s->norms.list[i]);
         const double sum = v[FORWARD] + v[BACKWARD];
         snprintf(p->written[p->n], sizeof p->written[0], "%s%.1f %%",
@@ -330,22 +378,23 @@ int cln_bench_plot_prices(const cln_bench_report *r, const char *path, cln_error
                                .colours = p.colour,
                                .by_group = true,
                                .values = p.value,
+                               .low = p.low,
+                               .high = p.high,
                                .texts = p.text,
                                .n_groups = p.n,
                                .n_bars = 1,
                                .n_parts = DIRECTIONS};
         const cln_panel panel = {.y.label = "extra time (% of all stages without a norm)",
                                  .bars = &bars};
-        const cln_chart chart = {
-            .title = "Price of a norm",
-            .subtitle =
-                "what its stages take longer than the same stages without a norm, by medians",
-            .footnote = foot,
-            .panels = &panel,
-            .n_panels = 1,
-            .legend_above = true,
-            .width = 1200,
-            .height = 600};
+        const cln_chart chart = {.title = "Price of a norm",
+                                 .subtitle = "what its stages take longer than the same stages "
+                                             "without a norm, by medians; 95 % intervals",
+                                 .footnote = foot,
+                                 .panels = &panel,
+                                 .n_panels = 1,
+                                 .legend_above = true,
+                                 .width = 1200,
+                                 .height = 600};
         rc = cln_chart_write(path, &chart, err);
     }
     stages_free(&s);

@@ -260,6 +260,7 @@ static void read_row(reader *r, const json_t *o, cln_bench_row *row)
     row->flops = get_number(r, o, "flops", 0, 1e24, 0);
     row->bytes = get_number(r, o, "bytes", 0, 1e24, 0);
     row->event = get_number(r, o, "event", 0, LONGEST, NAN);
+    row->profiled = get_number(r, o, "profiled", 0, LONGEST, 0);
     row->first = get_number(r, o, "first", -LONGEST, LONGEST, NAN);
     row->ceiling = get_number(r, o, "ceiling", 0, LONGEST, 0);
     read_bound(r, o, row);

@@ -178,6 +178,7 @@ static json_t *row_json(const cln_bench_row *r, const cln_bench_options *options
     put_number(&o, "cv", r->cv);
     put_json(&o, "noisy", json_boolean(cln_bench_noisy(r)));
     put_number(&o, "event", r->event);
+    put_number(&o, "profiled", r->profiled);
     put_number(&o, "first", r->first);
     put_number(&o, "ceiling", r->ceiling);
     put_number(&o, "percent_of_ceiling", r->ceiling > 0 ? 100 * r->ceiling / r->median : NAN);

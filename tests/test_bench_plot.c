@@ -349,6 +349,34 @@ START_TEST(six_decades)
 }
 END_TEST
 
+/* Samples give the price an interval, which is drawn about the end of the stack; few of them do not. */
+START_TEST(intervals_of_prices)
+{
+    enum { ROUNDS = 10, INK = 0x212126 };
+    static const char *const direction[] = {"forward", "backward"};
+    double samples[4][ROUNDS];
+    report *t = invented_context();
+
+    for (int i = 0; i < 4; i++) {
+        cln_bench_row *row =
+            add(t, "stage", "a", i < 2 ? "none" : "bn", direction[i % 2], 128, i < 2 ? 5e-3 : 6e-3);
+        for (int k = 0; k < ROUNDS; k++)
+            samples[i][k] = row->median * (1 + 0.01 * ((i + 1) * k % 7 - 3));
+        row->samples = samples[i];
+        row->n_samples = 1;
+        row->per_round = 1;
+    }
+    OK(cln_bench_plot_prices(&t->r, at("p.png"), &err));
+    const int without = count_pixels("p.png", INK, 100, 1200);
+    for (int i = 0; i < 4; i++)
+        t->rows[i].n_samples = ROUNDS;
+    OK(cln_bench_plot_prices(&t->r, at("q.png"), &err));
+    ck_assert_int_gt(count_pixels("q.png", INK, 100, 1200), without + 15);
+    copy_for_people("q.png");
+    free(t);
+}
+END_TEST
+
 START_TEST(too_many_norms)
 {
     report *t = invented_context();
@@ -526,6 +554,7 @@ int main(void)
     tcase_add_test(t, many_stages);
     tcase_add_test(t, six_decades);
     tcase_add_test(t, too_many_norms);
+    tcase_add_test(t, intervals_of_prices);
     tcase_add_test(t, negative_prices);
     tcase_add_test(t, heights_of_stages);
     tcase_add_test(t, heights_of_prices);
