@@ -176,7 +176,7 @@ static int worst_first(const void *x, const void *y)
     if (by_verdict || a->change.verdict > CLN_BENCH_FASTER)
         return by_verdict ? by_verdict : a->at - b->at;
     const double p = a->change.interval.ratio, q = b->change.interval.ratio;
-    const int ascending = (p > q) - (p < q) ? (p > q) - (p < q) : b->at - a->at;
+    const int ascending = p > q ? 1 : p < q ? -1 : b->at - a->at;
     return a->change.verdict == CLN_BENCH_SLOWER ? -ascending : ascending;
 }
 
@@ -217,7 +217,7 @@ int cln_bench_compare_sides(const cln_bench_side *a, const cln_bench_side *b,
         most += (size_t)(i < a->n ? a->reports[i] : b->reports[i - a->n]).n_rows;
     work w = {.a = a, .b = b, .filter = t->filter ? &filter : NULL, .out = out};
     w.rows = malloc((size_t)(a->n + b->n + 1) * sizeof *w.rows);
-    out->changes = malloc(most * sizeof *out->changes);
+    out->changes = calloc(most, sizeof *out->changes);
     if (!w.rows || !out->changes)
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc)
