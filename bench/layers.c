@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cases.h"
+#include "chart.h"
 #include "cli/cli.h"
 #include "net.h"
 
@@ -331,7 +332,7 @@ static void print_row(const cln_bench_row *r)
     const bool norm = strcmp(r->norm, "-") != 0;
     snprintf(label, sizeof label, "%s%s%s", r->what, norm ? " " : "", norm ? r->norm : "");
     printf("%-14.14s %-18.18s %-15s %9s%s", label, r->shape, r->direction, cln_bench_time_text(r->median, time), mark(r));
-    if (r->flops > 0 && !strcmp(r->bound, "flops"))
+    if (r->flops > 2 * r->bytes) /* norms and the like: GB/s of algorithmic bytes, whatever binds them */
         printf(" %8.1f GFLOP/s", 1e-9 * r->flops / r->median);
     else
         printf(" %8.1f GB/s   ", 1e-9 * r->bytes / r->median);
@@ -412,7 +413,7 @@ static int print_stages(const layers_bench *b, cln_error *err)
         if (!rc)
             rc = price_all(r, b->o.norms[k], "backward", &bwd, &ignored, err);
         if (!rc && all.ratio > 0 && strcmp(b->o.norms[k], "none"))
-            printf("%-5s all stages %7.2f ms: %+5.1f %% against none (95 %%: %+.1f ... %+.1f; forward %+.1f, backward %+.1f)\n",
+            printf("%-5s all stages %7.2f ms: %+5.1f %% against none (95 %%: %+.1f .. %+.1f; fwd %+.1f, bwd %+.1f)\n",
                    b->o.norms[k], 1e3 * seconds, 100 * (all.ratio - 1), 100 * (all.low - 1), 100 * (all.high - 1),
                    100 * (fwd.ratio - 1), 100 * (bwd.ratio - 1));
     }
@@ -441,11 +442,10 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
 {
     layers_bench *b = arg;
     char text[64], *rest = NULL;
-    if (!strcmp(name, "roofline"))
-        b->roofline = value;
-    else if (!strcmp(name, "prices"))
-        b->prices = value;
-    else {
+    if (!strcmp(name, "roofline") || !strcmp(name, "prices")) {
+        *(name[0] == 'r' ? &b->roofline : &b->prices) = value;
+        return cln_chart_check_name(value, err);
+    } else {
         memset(b->view, 0, sizeof b->view);
         snprintf(text, sizeof text, "%s", value);
         for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {

@@ -148,8 +148,8 @@ static void print_table(const norms_bench *b, double seconds)
                1e-9 * r->bytes / r->median, 1e9 * r->median / values, 100 * r->ceiling / r->median);
         last = r->what;
     }
-    printf("\nGB/s of algorithmic bytes: x read and y written forward; x and dy read, dx written backward. The ceiling\n"
-           "is the copy bandwidth for that working set. %d rows in %.0f s; ~: noisy, coefficient of variation\nabove %d %%\n",
+    printf("\nGB/s of algorithmic bytes: x read and y written forward; x and dy read, dx written backward. The\n"
+           "ceiling is the copy bandwidth for that working set. %d rows in %.0f s; ~: noisy, coefficient of\nvariation above %d %%\n",
            b->report.n_rows, seconds, CLN_BENCH_NOISY_PERCENT);
 }
 

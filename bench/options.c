@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chart.h"
 #include "cli/cli.h"
 #include "net.h"
 
@@ -92,9 +93,10 @@ static int set_common(cln_bench_options *o, const char *name, const char *value,
         o->json = value;
     else if (!strcmp(name, "csv"))
         o->csv = value;
-    else if (!strcmp(name, "plot"))
+    else if (!strcmp(name, "plot")) {
         o->plot = value;
-    else if (!strcmp(name, "filter"))
+        return cln_chart_check_name(value, err);
+    } else if (!strcmp(name, "filter"))
         return set_filter(o, value, err);
     else if (!strcmp(name, "model")) {
         if (strlen(value) >= sizeof o->model)
@@ -191,15 +193,14 @@ int cln_bench_write(const cln_bench_report *r, const cln_bench_options *o, cln_e
 void cln_bench_print_context(const cln_bench_report *r)
 {
     const cln_bench_context *c = &r->context;
-    printf("%s, %s\n", c->device, c->platform);
-    printf("%s, %s (%s), load %.1f", c->date, c->program, c->commit, c->load[0]);
+    printf("%s, %s\n%s, %s (%s), load %.1f\n", c->device, c->platform, c->date, c->program, c->commit, c->load[0]);
     if (c->peaks.flops > 0) {
         const int last = c->peaks.n_bandwidth - 1;
         double best = 0;
         for (int i = 0; i <= last; i++)
             best = fmax(best, c->peaks.bandwidth[i].copy);
-        printf("; peaks %.0f GFLOP/s, copy %.0f GB/s in cache, %.0f beyond", 1e-9 * c->peaks.flops, 1e-9 * best,
+        printf("ceilings: %.0f GFLOP/s; copy %.0f GB/s in cache, %.0f GB/s beyond\n", 1e-9 * c->peaks.flops, 1e-9 * best,
                last >= 0 ? 1e-9 * c->peaks.bandwidth[last].copy : 0.0);
     }
-    printf("\n\n");
+    printf("\n");
 }

@@ -106,6 +106,9 @@ typedef struct cln_chart {
     int width, height;
 } cln_chart;
 
+/* CLN_ERR_ARGUMENT where the name ends neither in .png nor in .svg: to be asked before what is drawn is measured. */
+int cln_chart_check_name(const char *path, cln_error *err);
+
 /* Draws the chart and writes it atomically: a PNG or an SVG by the name's end. CLN_ERR_ARGUMENT: another end, a
  * size outside 1..8192, bars on a logarithmic y axis; CLN_ERR_IO, CLN_ERR_MEMORY. On failure an older file of
  * that name is as it was. */

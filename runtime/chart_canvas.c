@@ -1,5 +1,7 @@
 #include "chart_canvas.h"
 
+#include "chart.h"
+
 #include <cairo-svg.h>
 #include <math.h>
 #include <stdlib.h>
@@ -34,14 +36,20 @@ static bool ends_in(const char *path, const char *end)
     return n > m && strcasecmp(path + n - m, end) == 0;
 }
 
+int cln_chart_check_name(const char *path, cln_error *err)
+{
+    if (ends_in(path, ".svg") || ends_in(path, ".png"))
+        return CLN_OK;
+    return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %s: its name must end in .png or .svg", path);
+}
+
 int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, cln_error *err)
 {
     cairo_surface_t *surface;
 
     *c = (cln_canvas){.path = path, .svg = ends_in(path, ".svg")};
-    if (!c->svg && !ends_in(path, ".png"))
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %s: its name must end in .png or .svg",
-                        path);
+    if (cln_chart_check_name(path, err))
+        return CLN_ERR_ARGUMENT;
     if (width < 1 || height < 1 || width > CLN_CANVAS_MAX_SIDE || height > CLN_CANVAS_MAX_SIDE)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT,
                         "a picture of %d x %d pixels: each side must be 1 to %d", width, height,
