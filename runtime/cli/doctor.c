@@ -12,8 +12,6 @@
 #include "cli.h"
 #include "doctor.h"
 
-enum { MAX_CHECKS = 64 };
-
 typedef enum { PASSED, FAILED, SKIPPED } outcome;
 static const char *const outcome_names[] = {"ok", "FAILED", "skipped"};
 
@@ -30,11 +28,13 @@ typedef struct doctor {
     const char *class; /* "vector", "simt"; NULL: both */
     bool full;
     cln_device *dev;
-    result results[MAX_CHECKS];
+    cln_doctor_check checks[CLN_DOCTOR_MAX];
+    int n_checks;
+    result results[CLN_DOCTOR_MAX];
     int n, failed;
 } doctor;
 
-static void print_help(void)
+static void print_help(const doctor *d)
 {
     printf(
         "usage: clnorm doctor [OPTION ...]\n"
@@ -55,12 +55,12 @@ static void print_help(void)
         "  --help       print this\n"
         "\n"
         "checks:");
-    for (int i = 0; cln_doctor_checks[i].op; i++) {
+    for (int i = 0; i < d->n_checks; i++) {
         bool seen = false;
         for (int k = 0; k < i; k++)
-            seen = seen || strcmp(cln_doctor_checks[k].op, cln_doctor_checks[i].op) == 0;
+            seen = seen || strcmp(d->checks[k].op, d->checks[i].op) == 0;
         if (!seen)
-            printf(" %s", cln_doctor_checks[i].op);
+            printf(" %s", d->checks[i].op);
     }
     printf("\n");
 }
@@ -128,6 +128,8 @@ static void run(doctor *d, const cln_doctor_check *c)
                  "CLBlast may compile for 20 s; --full does it");
     } else {
         c->run(d->dev, c, &r->verdict);
+        if (!r->verdict.cases)
+            cln_verdict_fail(&r->verdict, "there is no case for it");
         r->outcome = r->verdict.failures ? FAILED : PASSED;
     }
     r->seconds = now() - began;
@@ -258,8 +260,8 @@ static int set_only(doctor *d, const char *text)
         return cln_cli_usage("doctor", "--only: the list is %s", *text ? "too long" : "empty");
     for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
         bool known = false;
-        for (int i = 0; cln_doctor_checks[i].op; i++)
-            known = known || strcmp(cln_doctor_checks[i].op, word) == 0;
+        for (int i = 0; i < d->n_checks; i++)
+            known = known || strcmp(d->checks[i].op, word) == 0;
         if (!known)
             return cln_cli_usage("doctor", "--only: there is no check '%s'", word);
     }
@@ -299,7 +301,7 @@ static int parse(int argc, char **argv, doctor *d)
             d->json = optarg;
             break;
         case 'h':
-            print_help();
+            print_help(d);
             return CLN_EXIT_OK;
         default:
             return CLN_EXIT_USAGE;
@@ -315,6 +317,7 @@ int cln_cmd_doctor(int argc, char **argv)
     static doctor d; /* large for a stack */
     cln_error err = {0};
     const double began = now();
+    d.n_checks = cln_doctor_list(d.checks, CLN_DOCTOR_MAX);
     int status = parse(argc, argv, &d);
     if (status >= 0)
         return status;
@@ -322,9 +325,9 @@ int cln_cmd_doctor(int argc, char **argv)
     if (!rc) {
         cln_device_set_notice(d.dev, cln_cli_notice, NULL);
         print_head(&d);
-        for (const cln_doctor_check *c = cln_doctor_checks; c->op && d.n < MAX_CHECKS; c++)
-            if (wanted(&d, c))
-                run(&d, c);
+        for (int i = 0; i < d.n_checks; i++)
+            if (wanted(&d, &d.checks[i]))
+                run(&d, &d.checks[i]);
         print_verdict(&d, now() - began);
         fflush(stdout);
         rc = d.json ? write_json(&d, &err) : CLN_OK;

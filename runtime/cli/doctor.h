@@ -16,7 +16,10 @@ typedef struct cln_doctor_check {
     void (*run)(cln_device *dev, const struct cln_doctor_check *check, cln_verdict *v);
 } cln_doctor_check;
 
-extern const cln_doctor_check cln_doctor_checks[]; /* ends with a NULL op */
+/* All checks, in the order in which they run: the device, then for each class of kernels every layer of cln_ops, loss and
+ * optimisers, then training. Returns how many there are, at most max. */
+enum { CLN_DOCTOR_MAX = 96 };
+int cln_doctor_list(cln_doctor_check *checks, int max);
 
 /* Checks the kernels that a run with these options uses (convolution, norm, pool, loss, optimiser, the other layers of
  * `net`) on tiny shapes, unless that combination of device, driver, clnorm, kernel sources and options is remembered as

@@ -214,34 +214,40 @@ static void check_memory(cln_device *dev, const cln_doctor_check *check, cln_ver
 
 /* ---- the list ------------------------------------------------------------------------------------ */
 
-#define LAYER "forward, backward"
-#define OF_CLASS(name, cls, conv)                                                                  \
-    {"conv", name, LAYER, {cls, conv}, check_layer},                                               \
-        {"dense", name, LAYER, {cls, conv}, check_layer},                                          \
-        {"bn", name, LAYER, {cls, conv}, check_stage},                                             \
-        {"ln", name, LAYER, {cls, conv}, check_stage},                                             \
-        {"gn", name, LAYER, {cls, conv}, check_stage},                                             \
-        {"in", name, LAYER, {cls, conv}, check_stage},                                             \
-        {"none", name, LAYER, {cls, conv}, check_stage},                                           \
-        {"relu", name, LAYER, {cls, conv}, check_stage},                                           \
-        {"maxpool", name, LAYER, {cls, conv}, check_layer},                                        \
-        {"avgpool", name, LAYER, {cls, conv}, check_layer},                                        \
-        {"gap", name, LAYER, {cls, conv}, check_layer},                                            \
-        {"add", name, LAYER, {cls, conv}, check_layer},                                            \
-        {"dropout", name, LAYER, {cls, conv}, check_layer},                                        \
-        {"loss", name, "value, gradient", {cls, conv}, check_loss},                                \
-        {"sgd", name, "four steps", {cls, conv}, check_optim},                                     \
-        {"adamw", name, "four steps", {cls, conv}, check_optim},                                   \
-    {                                                                                              \
-        "network", name, "fused layers", {cls, conv}, check_network                                \
-    }
+typedef struct list {
+    cln_doctor_check *checks;
+    int n, max;
+} list;
 
-const cln_doctor_check cln_doctor_checks[] = {
-    {"limits", "", "work-groups, alignment", {CLN_CLASS_AUTO, -1}, check_limits},
-    {"memory", "", "a large buffer", {CLN_CLASS_AUTO, -1}, check_memory},
-    OF_CLASS("vector", CLN_CLASS_VECTOR, CLN_CONV_VECTOR),
-    OF_CLASS("simt", CLN_CLASS_SIMT, CLN_CONV_SIMT),
-    {"conv", "gemm", LAYER, {CLN_CLASS_AUTO, CLN_CONV_GEMM}, check_layer},
-    {"dense", "gemm", LAYER, {CLN_CLASS_AUTO, CLN_CONV_GEMM}, check_layer},
-    {"training", "auto", "20 steps, twice", {CLN_CLASS_AUTO, -1}, check_training},
-    {0}};
+static void add(list *l, const char *op, const char *kernels, const char *what,
+                cln_tune_request tune,
+                void (*run)(cln_device *dev, const cln_doctor_check *check, cln_verdict *v))
+{
+    if (l->n < l->max)
+        l->checks[l->n++] = (cln_doctor_check){op, kernels, what, tune, run};
+}
+
+static void add_class(list *l, const char *kernels, cln_tune_request tune)
+{
+    for (int i = 0; cln_ops[i]; i++)
+        add(l, cln_ops[i]->word, kernels, "forward, backward", tune,
+            cln_ops[i]->host ? check_stage : check_layer);
+    add(l, "loss", kernels, "value, gradient", tune, check_loss);
+    add(l, "sgd", kernels, "four steps", tune, check_optim);
+    add(l, "adamw", kernels, "four steps", tune, check_optim);
+    add(l, "network", kernels, "fused layers", tune, check_network);
+}
+
+int cln_doctor_list(cln_doctor_check *checks, int max)
+{
+    const cln_tune_request automatic = {CLN_CLASS_AUTO, -1}, gemm = {CLN_CLASS_AUTO, CLN_CONV_GEMM};
+    list l = {checks, 0, max};
+    add(&l, "limits", "", "work-groups, alignment", automatic, check_limits);
+    add(&l, "memory", "", "a large buffer", automatic, check_memory);
+    add_class(&l, "vector", (cln_tune_request){CLN_CLASS_VECTOR, CLN_CONV_VECTOR});
+    add_class(&l, "simt", (cln_tune_request){CLN_CLASS_SIMT, CLN_CONV_SIMT});
+    add(&l, "conv", "gemm", "forward, backward", gemm, check_layer);
+    add(&l, "dense", "gemm", "forward, backward", gemm, check_layer);
+    add(&l, "training", "auto", "20 steps, twice", automatic, check_training);
+    return l.n;
+}

@@ -352,8 +352,6 @@ void cln_stage_check(cln_device *dev, const cln_stage_case *k, cln_verdict *v)
 
 /* ---- the cases ----------------------------------------------------------------------------------- */
 
-const char *const cln_stage_words[] = {"bn", "ln", "gn", "in", "none", "relu", NULL};
-
 /* Group norm gets the largest group count <= 4 that divides the channels. */
 static void set_line(cln_stage_case *k, const char *word)
 {
@@ -463,9 +461,9 @@ void cln_stage_check_set(cln_device *dev, cln_stage_set set, const char *word, c
 {
     if (set == CLN_STAGE_GROUPS)
         check_groups(dev, cls, v);
-    for (int i = 0; cln_stage_words[i]; i++) {
-        const char *each = cln_stage_words[i];
-        if (word && strcmp(word, each) != 0)
+    for (int i = 0; cln_ops[i]; i++) {
+        const char *each = cln_ops[i]->word;
+        if (!cln_ops[i]->host || (word && strcmp(word, each) != 0))
             continue;
         if (set == CLN_STAGE_SHAPES)
             check_shapes(dev, each, cls, v);

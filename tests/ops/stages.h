@@ -45,10 +45,8 @@ typedef struct cln_stage_case {
     bool accumulate;
 } cln_stage_case;
 
-/* The words of the layers that there are cases of, ends with NULL: bn, ln, gn, in, none, relu. */
-extern const char *const cln_stage_words[];
-
-/* Checks each case of `set` in class `cls`, those of one word alone where it is not NULL. */
+/* Checks each case of `set` in class `cls`: of every layer that may host a stage (bn, ln, gn, in, none, relu), or of `word`
+ * alone where it is not NULL. */
 void cln_stage_check_set(cln_device *dev, cln_stage_set set, const char *word, cln_class cls,
                          cln_verdict *v);
 
