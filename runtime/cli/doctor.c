@@ -190,9 +190,9 @@ static const char *advice(const doctor *d)
                "its driver, choose another "
                "device (clnorm devices), or train with --class vector --conv vector, which passed";
     if (gemm && gemm == d->failed)
-        return "CLBlast's matrix product is wrong on this device: train with --conv vector or "
-               "--conv simt, or install "
-               "another version of CLBlast";
+        return "the convolution by GEMM is wrong on this device: train with --conv vector or "
+               "--conv simt, "
+               "or try another version of CLBlast";
     if (op_failed(d, "memory") && d->failed == 1)
         return "the device announces memory that it does not have: use a small --batch, update its "
                "driver, or choose another "

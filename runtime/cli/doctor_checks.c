@@ -63,18 +63,19 @@ static void check_optim(cln_device *dev, const cln_doctor_check *check, cln_verd
 
 /* ---- training ------------------------------------------------------------------------------------ */
 
+/* Batch norm twice: it must end with the same weights. Layer norm as far as its losses are recorded. */
 static void check_training(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
-    static const char *const norms[] = {"bn", "ln", "gn"};
     const cln_plan_options options = {check->tune, true, false, false};
-    char first[CLN_SHA256_HEX] = "", second[CLN_SHA256_HEX] = "";
-    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
-        cln_trajectory_follow(dev, "s8", norms[i], &options, TRAINING_STEPS, i ? second : first, v);
-    cln_trajectory_follow(dev, "s8", norms[0], &options, TRAINING_STEPS, second, v);
+    char first[CLN_SHA256_HEX] = "", second[CLN_SHA256_HEX] = "", other[CLN_SHA256_HEX] = "";
+    cln_trajectory_follow(dev, "s8", "bn", &options, TRAINING_STEPS, first, v);
+    cln_trajectory_follow(dev, "s8", "bn", &options, TRAINING_STEPS, second, v);
+    cln_trajectory_follow(dev, "s8", "ln", &options, CLN_TRAJECTORY_STEPS, other, v);
     if (!v->failures && strcmp(first, second) != 0)
-        cln_verdict_fail(
-            v, "%d steps of s8 with bn, twice from the same beginning, end with other weights",
-            TRAINING_STEPS);
+        cln_verdict_fail(v,
+                         "%d steps of s8 with bn, twice from the same beginning, end with other "
+                         "weights",
+                         TRAINING_STEPS);
 }
 
 /* ---- limits and memory --------------------------------------------------------------------------- */
@@ -97,7 +98,7 @@ static void check_groups(cln_device *dev, const cln_kernel *k, int local, int wo
     char where[96];
     cln_error err = {0};
     cln_tensor y = {0};
-    uint32_t *got = calloc(count, sizeof *got);
+    uint32_t *got = calloc(count + 1, sizeof *got);
     snprintf(where, sizeof where, "work-groups of %d items, %zu bytes of local memory", local,
              words * sizeof(uint32_t));
     v->cases++;
