@@ -126,6 +126,76 @@ START_TEST(mean_variance_and_invariance)
 }
 END_TEST
 
+/* Values that differ by nothing, or by less than eps can see (down to denormals, which a device may flush): what is left is
+ * beta. `constant` 0: random numbers times `scale`. */
+static void gives_beta(const char *word, cln_shape in, cln_class cls, float constant, float scale)
+{
+    const cln_stage_case k = case_of(word, in, cls);
+    const size_t count = cln_shape_count(in);
+    float *z = cln_test_random(count, 31), *gamma = cln_test_random((size_t)in.c, 32),
+          *beta = cln_test_random((size_t)in.c, 33), *y;
+    for (size_t i = 0; i < count; i++)
+        z[i] = constant != 0 ? constant : scale * z[i];
+    OK(cln_stage_forward(dev, &k, true, z, gamma, beta, NULL, NULL, &y, &err));
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(y[i] == beta[i % (size_t)in.c], "%s of %g (scale %g): y[%zu] = %g, beta = %g",
+                      k.line, (double)constant, (double)scale, i, (double)y[i],
+                      (double)beta[i % (size_t)in.c]);
+    free(z);
+    free(gamma);
+    free(beta);
+    free(y);
+}
+
+START_TEST(what_does_not_vary_gives_beta)
+{
+    static const float constants[] = {1.7f, -1e15f, 1e-30f, 12345.678f};
+    static const cln_shape in = {3, 9, 8, 12}, pixel = {3, 1, 1, 12};
+    for (int norm = 0; norm < 4; norm++) {
+        for (int i = 0; i < 4; i++)
+            gives_beta(norms[norm], in, both[_i], constants[i], 0);
+        gives_beta(norms[norm], in, both[_i], 0, 1e-20f);
+        gives_beta(norms[norm], in, both[_i], 0, 1e-41f);
+    }
+    gives_beta("in", pixel, both[_i], 0, 1); /* one value a set: it is its own mean */
+    gives_beta("in", pixel, both[_i], 0, 1e15f);
+    gives_beta("gn groups=12", pixel, both[_i], 0, 1);
+}
+END_TEST
+
+/* The same norm by several names: groups of all channels, of one channel, and a batch of one image. */
+static void gives_the_same(const char *a, const char *b, cln_shape in, cln_class ca, cln_class cb)
+{
+    const cln_stage_case ka = case_of(a, in, ca), kb = case_of(b, in, cb);
+    const size_t count = cln_shape_count(in);
+    float *z = cln_test_random(count, 41), *gamma = cln_test_random((size_t)in.c, 42),
+          *beta = cln_test_random((size_t)in.c, 43), *ya, *yb;
+    double worst = 0;
+    for (size_t i = 0; i < count; i++)
+        z[i] += 3.0f; /* a mean of five deviations */
+    OK(cln_stage_forward(dev, &ka, true, z, gamma, beta, NULL, NULL, &ya, &err));
+    OK(cln_stage_forward(dev, &kb, true, z, gamma, beta, NULL, NULL, &yb, &err));
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, fabs((double)ya[i] - (double)yb[i]));
+    ck_assert_msg(worst < 5e-6, "%s and %s are %g apart", a, b, worst);
+    free(z);
+    free(gamma);
+    free(beta);
+    free(ya);
+    free(yb);
+}
+
+START_TEST(norms_and_classes_agree)
+{
+    static const cln_shape many = {3, 9, 8, 12}, single = {1, 9, 8, 12};
+    gives_the_same("ln", "gn groups=1", many, both[_i], both[_i]);
+    gives_the_same("in", "gn groups=12", many, both[_i], both[_i]);
+    gives_the_same("bn", "in", single, both[_i], both[_i]);
+    for (int norm = 0; norm < 4; norm++)
+        gives_the_same(norms[norm], norms[norm], many, both[0], both[1]);
+}
+END_TEST
+
 /* Running statistics in evaluation, for one image of one pixel too. */
 START_TEST(batch_norm_evaluates)
 {
@@ -167,6 +237,8 @@ int main(void)
     tcase_add_loop_test(device, accumulate_and_partial_batch, 0, 2);
     tcase_add_loop_test(device, what_the_doctor_checks, 0, 2);
     tcase_add_loop_test(device, mean_variance_and_invariance, 0, 2);
+    tcase_add_loop_test(device, what_does_not_vary_gives_beta, 0, 2);
+    tcase_add_loop_test(device, norms_and_classes_agree, 0, 2);
     tcase_add_loop_test(device, batch_norm_evaluates, 0, 2);
     tcase_add_loop_test(device, batch_norm_refuses_one_value, 0, 2);
     suite_add_tcase(suite, device);
