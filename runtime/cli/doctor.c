@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "../program.h"
+#include "../run.h"
 #include "../tune.h"
 #include "cli.h"
 #include "doctor.h"
@@ -228,7 +229,7 @@ static json_t *row_json(const result *r)
         json_object_set_new(row, "allowed", json_real(v->allowed));
     }
     if (row && v->first[0])
-        json_object_set_new(row, "text", json_string(v->first));
+        json_object_set_new(row, "text", cln_run_text(v->first));
     return row;
 }
 
