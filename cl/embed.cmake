@@ -1,6 +1,10 @@
 # cmake -DOUTPUT=embedded.c "-DFILES=a.cl;b.net;..." -P embed.cmake
-# Writes the files, byte for byte, into one C file that defines cln_embedded (runtime/program.h).
-set(text "/* Written by cl/embed.cmake: kernels, models and the tuning table. */\n#include \"program.h\"\n")
+# Writes the files, byte for byte, into one C file that defines cln_embedded (runtime/program.h), or with -DSYMBOL=name
+# another table of the same type.
+if(NOT SYMBOL)
+  set(SYMBOL cln_embedded)
+endif()
+set(text "/* Written by cl/embed.cmake. */\n#include \"program.h\"\nextern const cln_embedded_file ${SYMBOL}[];\n")
 set(table "")
 set(i 0)
 foreach(file IN LISTS FILES)
@@ -13,5 +17,5 @@ foreach(file IN LISTS FILES)
   string(APPEND table "    {\"${name}\", f${i}, ${size}},\n")
   math(EXPR i "${i} + 1")
 endforeach()
-string(APPEND text "const cln_embedded_file cln_embedded[] = {\n${table}    {NULL, NULL, 0},\n};\n")
+string(APPEND text "const cln_embedded_file ${SYMBOL}[] = {\n${table}    {NULL, NULL, 0},\n};\n")
 file(WRITE "${OUTPUT}" "${text}")

@@ -117,6 +117,18 @@ static bool make_key(const cln_device *dev, const char *source, const char *opti
     return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
 }
 
+bool cln_program_fingerprint(const cln_device *dev, char key[CLN_CACHE_KEY])
+{
+    text_buffer all = {0};
+    bool ok = true;
+    for (const cln_embedded_file *f = cln_embedded; ok && f->name; f++)
+        if (!strstr(f->name, ".net"))
+            ok = append_file(&all, f->name, NULL) == CLN_OK;
+    ok = ok && make_key(dev, all.bytes, CLNORM_VERSION, key);
+    free(all.bytes);
+    return ok;
+}
+
 /* The log's first error line, which is what a person needs; else its first line. */
 static void first_error(const char *log, char *out, size_t size)
 {

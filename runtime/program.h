@@ -3,6 +3,7 @@
 #ifndef CLN_PROGRAM_H
 #define CLN_PROGRAM_H
 
+#include "cache.h"
 #include "device.h"
 
 /* Embedded text files, written by CMake (cmake step `embed`): kernels "norm.cl", models "s8.net".
@@ -25,6 +26,10 @@ typedef struct cln_program cln_program;
  * unwritable cache is not an error. Errors: CLN_ERR_BUILD with the log in err->log. */
 int cln_program_get(cln_device *dev, const char *file, const char *options, cln_program **out,
                     cln_error *err);
+
+/* Tells apart devices, drivers, versions of clnorm and kernel sources ($CLNORM_CL_DIR's where it is set), all in one. False:
+ * no memory, or no digest could be computed. */
+bool cln_program_fingerprint(const cln_device *dev, char key[CLN_CACHE_KEY]);
 
 cl_program cln_program_id(const cln_program *p);
 

@@ -66,13 +66,12 @@ static outcome fixture_step(const char *model, const char *norm, const cln_plan_
     cln_trajectory t;
     cln_test_step s;
     outcome o;
-    cln_trajectory_open(&t, model, norm);
+    OK(cln_trajectory_open(&t, model, norm, &err));
     OK(cln_test_step_new(&s, dev, model, norm, CLASSES, input16, options, &err));
     OK(cln_trajectory_weights(&t, s.plan, &err));
     OK(cln_test_step_run(&s, BATCH, true, 0.1, t.input, t.labels, &o.loss, &err));
     read_outcome(&s, BATCH, &o);
     cln_test_step_free(&s);
-    cln_trajectory_free(&t);
     return o;
 }
 
@@ -196,7 +195,7 @@ static void guarded_step(const char *model, const char *norm, cln_plan_options o
     cln_trajectory t;
     cln_test_step s;
     options.guard = true;
-    cln_trajectory_open(&t, model, norm);
+    OK(cln_trajectory_open(&t, model, norm, &err));
     OK(cln_test_step_new(&s, dev, model, norm, CLASSES, input16, &options, &err));
     for (int step = 0; step < 2; step++) {
         OK(cln_trajectory_weights(&t, s.plan, &err));
@@ -211,7 +210,6 @@ static void guarded_step(const char *model, const char *norm, cln_plan_options o
     }
     free_outcome(&plain);
     cln_test_step_free(&s);
-    cln_trajectory_free(&t);
 }
 
 START_TEST(guarded_memory)

@@ -17,6 +17,7 @@ static const command commands[] = {
     {"eval", "accuracy of a trained model, class by class", cln_cmd_eval},
     {"bench", "time training on a device", cln_cmd_bench},
     {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},
+    {"doctor", "check that a device computes what it should", cln_cmd_doctor},
     {"model", "print the layers of a network and what each one costs", cln_cmd_model},
     {"fetch", "download CIFAR-10", cln_cmd_fetch},
 };

@@ -13,13 +13,14 @@
 #include "../train.h"
 #include "cli.h"
 #include "dataset.h"
+#include "doctor.h"
 
 enum { MAX_SETTINGS = 64, FIRST_FIELD = 1000 };
 
 typedef struct settings {
     cln_train_options options;
     const char *data, *device, *out, *resume;
-    bool overwrite, quiet;
+    bool overwrite, quiet, allow_failing;
     char data_from_config[CLN_DATA_MAX_PATH]; /* what a resumed run was trained on */
 } settings;
 
@@ -53,6 +54,7 @@ static void print_help(void)
            "  --overwrite            replace a run that is there\n"
            "  --resume DIR           go on with the run in DIR; its settings are used again\n"
            "  --quiet                print errors only\n"
+           "  --allow-failing-device train even where the check at a device's first use finds that it computes wrongly\n"
            "  --no-fuse              the same as --fuse 0\n");
     cln_train_options bn, ln;
     cln_train_defaults("bn", &bn);
@@ -96,16 +98,17 @@ static int apply_settings(settings *s, const given *list, int n, cln_error *err)
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, settings *s, cln_error *err)
 {
-    enum { DATA = 256, DEVICE, OUT, OVERWRITE, RESUME, QUIET, NO_FUSE, HELP };
+    enum { DATA = 256, DEVICE, OUT, OVERWRITE, RESUME, QUIET, ALLOW_FAILING, NO_FUSE, HELP, N_OWN = 9 };
     struct option options[MAX_SETTINGS] = {
         {"data", required_argument, NULL, DATA},     {"device", required_argument, NULL, DEVICE},
         {"out", required_argument, NULL, OUT},       {"overwrite", no_argument, NULL, OVERWRITE},
         {"resume", required_argument, NULL, RESUME}, {"quiet", no_argument, NULL, QUIET},
-        {"no-fuse", no_argument, NULL, NO_FUSE},     {"help", no_argument, NULL, HELP}};
+        {"no-fuse", no_argument, NULL, NO_FUSE},     {"help", no_argument, NULL, HELP},
+        {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
     given list[MAX_SETTINGS];
     int n = 0, c;
-    for (int i = 0; i < MAX_SETTINGS - 9 && cln_fields[i].name; i++)
-        options[8 + i] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
+    for (int i = 0; i < MAX_SETTINGS - N_OWN - 1 && cln_fields[i].name; i++)
+        options[N_OWN + i] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
         case DATA: s->data = optarg; break;
@@ -114,6 +117,7 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
         case OVERWRITE: s->overwrite = true; break;
         case RESUME: s->resume = optarg; break;
         case QUIET: s->quiet = true; break;
+        case ALLOW_FAILING: s->allow_failing = true; break;
         case HELP: print_help(); return CLN_EXIT_OK;
         case '?': return CLN_EXIT_USAGE;
         default:
@@ -126,7 +130,8 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
     if (optind < argc)
         return cln_cli_usage("train", "'%s' is not an option", argv[optind]);
     if (s->resume && (n || s->overwrite || s->out))
-        return cln_cli_usage("train", "--resume takes the run's own settings: only --data, --device and --quiet go with it");
+        return cln_cli_usage("train", "--resume takes the run's own settings: only --data, --device, --quiet "
+                                     "and --allow-failing-device go with it");
     return apply_settings(s, list, n, err) ? cln_cli_fail(err) : -1;
 }
 
@@ -386,6 +391,17 @@ static int train(session *s, bool *interrupted, cln_error *err)
     return rc;
 }
 
+/* Wrong arithmetic would train wrongly without a word. */
+static int check_device(const session *s, cln_error *err)
+{
+    int rc = cln_first_use_check(s->dev, &s->set.options, s->trainer->net, err);
+    if (rc != CLN_ERR_DEVICE || !s->set.allow_failing)
+        return rc;
+    fprintf(stderr, "clnorm: warning: %s\n", err->text);
+    *err = (cln_error){0};
+    return CLN_OK;
+}
+
 static int set_up(session *s, cln_error *err)
 {
     const settings *set = &s->set;
@@ -406,6 +422,8 @@ static int set_up(session *s, cln_error *err)
     rc = cln_device_probe(s->dev, err);
     if (!rc)
         rc = cln_trainer_new(s->dev, s->data, &set->options, &s->trainer, err);
+    if (!rc)
+        rc = check_device(s, err);
     return rc ? rc : begin_or_resume(s, err);
 }
 

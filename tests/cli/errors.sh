@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # ---- help
-for command in "" devices model fetch train eval; do
+for command in "" devices doctor model fetch train eval; do
     # shellcheck disable=SC2086 # none or one word
     works $command --help
     check "help on stdout" grep -q '^usage: clnorm' out
@@ -19,11 +19,12 @@ done
 # ---- commands and options
 error 2 'no command'
 error 2 'no command "trian".* train' trian
-for command in devices model fetch train eval; do
+for command in devices doctor model fetch train eval; do
     error 2 "unrecognized option '--frobnicate'" $command --frobnicate
     check "the line names the command" grep -q "^clnorm $command:" err
 done
 error 2 surplus devices surplus
+error 2 surplus doctor surplus
 error 2 surplus model s8 surplus
 error 2 surplus fetch surplus
 error 2 surplus train surplus
@@ -32,6 +33,9 @@ error 2 'which run' eval
 error 2 "'--norm' requires an argument" train --norm
 error 2 "'--norm' requires an argument" model --norm
 error 2 ambiguous train --mo s8
+error 2 "no check 'frob'" doctor --only conv,frob
+error 2 'list is empty' doctor --only ''
+error 2 "'gpu' is neither vector nor simt" doctor --class gpu
 
 # ---- devices
 works devices
@@ -39,6 +43,7 @@ check "a device that works" grep -q 'probe ok' out
 works devices --json
 check "the same as JSON" grep -q '"probe": true' out
 error 5 'there is no device "99"; choose one of: 0 ' train $tiny --out run --device 99
+error 5 'there is no device "99"' doctor --device 99
 error 5 'no device matches "abacus"; choose' train $tiny --out run --device abacus
 error 5 '9:9.*choose one of' train $tiny --out run --device 9:9
 CLNORM_DEVICE=abacus

@@ -1,6 +1,5 @@
 #include "common/step.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,8 @@ int cln_test_step_new(cln_test_step *s, cln_device *dev, const char *model, cons
     if (!rc)
         rc = cln_plan_new(dev, s->net, options, &s->plan, err);
     s->logits = calloc((size_t)input.n * (size_t)classes, sizeof *s->logits);
-    ck_assert_ptr_nonnull(s->logits);
+    if (!rc && !s->logits)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     return rc ? rc
               : cln_loss_new(dev, input.n, classes, input.n, s->plan->nodes[0].tune.local, &s->loss,
                              err);
@@ -66,10 +66,11 @@ float *cln_test_floats(cln_device *dev, cln_tensor from, size_t count)
 {
     cln_error err = {0};
     float *values = calloc(count + 1, sizeof *values);
-    ck_assert_ptr_nonnull(values);
-    if (count)
-        ck_assert_msg(cln_tensor_read(dev, from, 0, values, count * sizeof *values, &err) == CLN_OK,
-                      "%s", err.text);
+    if (!values)
+        abort();
+    const int rc = count ? cln_tensor_read(dev, from, 0, values, count * sizeof *values, &err) : 0;
+    for (size_t i = 0; rc && i < count; i++)
+        values[i] = NAN;
     return values;
 }
 

@@ -25,7 +25,7 @@ void cln_test_step_free(cln_test_step *s);
 int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, const float *x,
                       const int32_t *labels, double *loss, cln_error *err);
 
-/* count floats of a tensor, malloc'ed; the test fails where that cannot be. */
+/* count floats of a tensor, malloc'ed; all NaN where the device does not hand them out. */
 float *cln_test_floats(cln_device *dev, cln_tensor from, size_t count);
 
 /* The largest |a - b| over the largest |a|. */

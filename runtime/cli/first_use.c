@@ -1,0 +1,97 @@
+/* The check at the first use of a device: see doctor.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cache.h"
+#include "../program.h"
+#include "doctor.h"
+#include "ops/cases.h"
+#include "ops/network.h"
+#include "ops/training.h"
+
+/* What the small network has of layers; its programs are those that a network of 16n channels is made of. */
+static const char small_net[] =
+    "conv 16 k=3\n$norm\nrelu\nmaxpool 2\nconv 32 k=3\n$norm\nrelu\ngap\n"
+    "conv $classes k=1 bias=1\n";
+
+static bool in_small_net(const cln_op *op)
+{
+    static const char *const words[] = {"conv", "relu", "maxpool", "gap"};
+    bool found = op->norm;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        found = found || strcmp(op->word, words[i]) == 0;
+    return found;
+}
+
+/* Layers of the run's network that the small one lacks, alone. */
+static void check_other_layers(cln_device *dev, const cln_net *net, const cln_tune_request *tune,
+                               cln_verdict *v)
+{
+    for (int i = 0; cln_ops[i]; i++) {
+        bool used = false;
+        for (int k = 0; k < net->n_layers && !used; k++)
+            used = net->layers[k].op == cln_ops[i];
+        for (const cln_case *c = cln_cases; used && !in_small_net(cln_ops[i]) && c->line; c++)
+            if (c->doctor && cln_case_is(c, cln_ops[i]->word)) {
+                cln_case_check(dev, c, tune, false, v);
+                break;
+            }
+    }
+}
+
+static cln_verdict check(cln_device *dev, const cln_train_options *o, const cln_net *net)
+{
+    const cln_plan_options options = {
+        .tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse, .guard = true};
+    const int local = cln_tune_class(&dev->info, &options.tune) == CLN_CLASS_VECTOR ? 1 : 64;
+    cln_verdict v = {0};
+    cln_loss_check(dev, 30, 0.1, local, &v);
+    cln_optim_check(dev, small_net, o->optimizer, o->nesterov, &options.tune, &v);
+    cln_network_check(dev, small_net, o->norm, 10, (cln_shape){4, 8, 8, 3}, &options, &v);
+    check_other_layers(dev, net, &options.tune, &v);
+    return v;
+}
+
+/* False: there is no key, and nothing is remembered. */
+static bool make_key(const cln_device *dev, const cln_train_options *o, const cln_net *net,
+                     char key[CLN_CACHE_KEY])
+{
+    char device[CLN_CACHE_KEY], settings[128], layers[512] = "";
+    if (!cln_program_fingerprint(dev, device))
+        return false;
+    snprintf(settings, sizeof settings, "%s class=%d conv=%d fuse=%d optimizer=%d nesterov=%d",
+             o->norm, o->kernel_class, o->conv, o->fuse, (int)o->optimizer, o->nesterov);
+    for (int i = 0; cln_ops[i]; i++)
+        for (int k = 0; k < net->n_layers; k++)
+            if (net->layers[k].op == cln_ops[i]) {
+                strncat(layers, cln_ops[i]->word, sizeof layers - strlen(layers) - 2);
+                strcat(layers, " ");
+                break;
+            }
+    const char *parts[] = {"first use 1", CLNORM_VERSION, device, settings, layers};
+    return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
+}
+
+int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_net *net,
+                        cln_error *err)
+{
+    static const unsigned char passed[] = "this device passed the check at its first use\n";
+    char key[CLN_CACHE_KEY];
+    unsigned char *bytes = NULL;
+    size_t size;
+    const bool keyed = make_key(dev, o, net, key);
+    if (keyed && cln_cache_load(key, &bytes, &size)) {
+        free(bytes);
+        return CLN_OK;
+    }
+    const cln_verdict v = check(dev, o, net);
+    if (v.failures)
+        return CLN_FAIL(err, CLN_ERR_DEVICE,
+                        "device %d (%s) computes wrongly: %s; see clnorm doctor --device %d "
+                        "(--allow-failing-device trains on it all the same)",
+                        dev->info.index, dev->info.name, v.first, dev->info.index);
+    if (keyed)
+        cln_cache_store(key, passed, sizeof passed - 1);
+    return CLN_OK;
+}

@@ -1,0 +1,35 @@
+#include "ops/verdict.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+void cln_verdict_fail(cln_verdict *v, const char *fmt, ...)
+{
+    va_list args;
+    if (v->failures++)
+        return;
+    va_start(args, fmt);
+    vsnprintf(v->first, sizeof v->first, fmt, args);
+    va_end(args);
+}
+
+int cln_verdict_call(cln_verdict *v, int rc, const char *where, const cln_error *err)
+{
+    if (rc)
+        cln_verdict_fail(v, "%s: %s", where, err->text);
+    return rc;
+}
+
+void cln_verdict_hold(cln_verdict *v, double error, double allowed, const char *where,
+                      const char *what)
+{
+    const double ratio = error / allowed, worst = v->allowed > 0 ? v->error / v->allowed : -1;
+    if (!(ratio <= worst)) {
+        v->error = error;
+        v->allowed = allowed;
+    }
+    if (!(error <= allowed))
+        cln_verdict_fail(v, "%s: %s is off by %.2g of its largest value, %.2g are allowed", where,
+                         what, error, allowed);
+}

@@ -1,0 +1,26 @@
+/* What comparisons with references found, added up over cases. The Check programs and `clnorm doctor` use the same
+ * comparisons and read their verdicts. */
+#ifndef CLN_VERDICT_H
+#define CLN_VERDICT_H
+
+#include "device.h"
+
+typedef struct cln_verdict {
+    int cases, failures;
+    /* Of the comparison that came closest to what is allowed, or exceeded it most: max |difference| / max |reference|.
+     * Both 0 where only bits were compared. */
+    double error, allowed;
+    char first[512]; /* the first failure, as a line for a person; "" while there is none */
+} cln_verdict;
+
+/* Counts a failure; the text of the first one is kept. */
+void cln_verdict_fail(cln_verdict *v, const char *fmt, ...) CLN_PRINTF(2, 3);
+
+/* Counts a failure where rc is an error: "WHERE: " and the error's text. Returns rc. */
+int cln_verdict_call(cln_verdict *v, int rc, const char *where, const cln_error *err);
+
+/* Adds a comparison: a failure where `error` exceeds `allowed` or is a NaN. `where` and `what` name it. */
+void cln_verdict_hold(cln_verdict *v, double error, double allowed, const char *where,
+                      const char *what);
+
+#endif
