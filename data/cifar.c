@@ -225,9 +225,10 @@ static int read_folder_file(build *b, const char *dir, int file, cln_error *err)
     int rc = cln_data_join(path, dir, FILE_NAMES[file], err);
     if (rc)
         return rc;
-    if (stat(path, &st) && errno == ENOENT)
-        return CLN_OK; /* finish says which one is missing */
-    if (!cln_data_is_file(path))
+    if (stat(path, &st))
+        return errno == ENOENT ? CLN_OK /* finish says which one is missing */
+                               : CLN_FAIL(err, CLN_ERR_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
         return CLN_FAIL(err, CLN_ERR_IO, "%s: not a readable file", path);
     FILE *f = fopen(path, "rb");
     if (!f)

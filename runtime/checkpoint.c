@@ -2,6 +2,7 @@
 
 #include "dataset.h"
 #include "file.h"
+#include "json.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -198,7 +199,7 @@ static char *identity(const cln_trainer *t)
     if (json && plan && !json_object_set_new(json, "plan", json_string(plan)) &&
         !json_object_set_new(json, "net", json_string(t->net->text)) &&
         !json_object_set_new(json, "data", json_string(t->data->digest)))
-        text = json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT);
+        text = cln_json_dump(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);
     free(plan);
     return text;
@@ -334,14 +335,12 @@ int cln_trainer_load(cln_trainer *t, const char *path, cln_error *err)
 int cln_trainer_weights_sha256(cln_trainer *t, char hex[65], cln_error *err)
 {
     cln_state s = {0};
-    int rc = cln_state_get(t, &s, err);
-    if (rc)
-        return rc;
     size_t total = 0, at = 0;
     for (int i = 0; i < t->plan->n_slots; i++)
         total += t->plan->slots[i].count;
     float *all = malloc(total * sizeof *all + 1);
-    if (!all)
+    int rc = cln_state_get(t, &s, err);
+    if (!rc && !all)
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while hashing the weights");
     for (int i = 0; i < t->plan->n_slots && !rc; i++) {
         const cln_slot *slot = &t->plan->slots[i];

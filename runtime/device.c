@@ -29,31 +29,40 @@ static void tidy(char *s)
             *p = '?';
 }
 
-static void device_text(cl_device_id id, cl_device_info what, char *out, size_t size)
+/* Every query is one that OpenCL 1.2 promises an answer to. A device that does not give it is listed, and refused when
+ * it is opened: a guess would choose other kernels, other weights with them, and another key of the kernel cache. */
+static void note(cln_device_info *d, cl_int status)
 {
-    char text[1024] = "";
-    if (clGetDeviceInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS)
-        snprintf(text, sizeof text, "unknown");
+    if (d->fault == CL_SUCCESS)
+        d->fault = status;
+}
+
+static void device_text(cln_device_info *d, cl_device_info what, char *out, size_t size)
+{
+    char text[1024] = "unknown";
+    cl_int status = clGetDeviceInfo(d->device_id, what, sizeof text - 1, text, NULL);
+    note(d, status);
     tidy(text);
     snprintf(out, size, "%s", text);
 }
 
-static void platform_text(cl_platform_id id, cl_platform_info what, char *out, size_t size)
+static void platform_text(cln_device_info *d, cl_platform_info what, char *out, size_t size)
 {
-    char text[1024] = "";
-    if (clGetPlatformInfo(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS)
-        snprintf(text, sizeof text, "unknown");
+    char text[1024] = "unknown";
+    cl_int status = clGetPlatformInfo(d->platform_id, what, sizeof text - 1, text, NULL);
+    note(d, status);
     tidy(text);
     snprintf(out, size, "%s", text);
 }
 
-/* An integer property, `fallback` where the driver does not answer. */
+/* A property of a fixed size, `fallback` where the driver does not answer. */
 #define DEVICE_VALUE(type)                                                                         \
-    static type device_##type(cl_device_id id, cl_device_info what, type fallback)                 \
+    static type device_##type(cln_device_info *d, cl_device_info what, type fallback)              \
     {                                                                                              \
         type value = fallback;                                                                     \
-        return clGetDeviceInfo(id, what, sizeof value, &value, NULL) == CL_SUCCESS ? value         \
-                                                                                   : fallback;     \
+        cl_int status = clGetDeviceInfo(d->device_id, what, sizeof value, &value, NULL);           \
+        note(d, status);                                                                           \
+        return status == CL_SUCCESS ? value : fallback;                                            \
     }
 DEVICE_VALUE(cl_uint)
 DEVICE_VALUE(cl_ulong)
@@ -63,34 +72,30 @@ DEVICE_VALUE(size_t)
 
 static void fill_info(cl_device_id id, cln_device_info *d)
 {
-    device_text(id, CL_DEVICE_NAME, d->name, sizeof d->name);
-    device_text(id, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
-    device_text(id, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
-    device_text(id, CL_DEVICE_VERSION, d->version, sizeof d->version);
-    platform_text(d->platform_id, CL_PLATFORM_NAME, d->platform_name, sizeof d->platform_name);
     d->device_id = id;
+    device_text(d, CL_DEVICE_NAME, d->name, sizeof d->name);
+    device_text(d, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
+    device_text(d, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
+    device_text(d, CL_DEVICE_VERSION, d->version, sizeof d->version);
+    platform_text(d, CL_PLATFORM_NAME, d->platform_name, sizeof d->platform_name);
+    d->type = device_cl_ulong(d, CL_DEVICE_TYPE, 0) & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT;
 
-    cl_device_type type = 0;
-    if (clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL) == CL_SUCCESS)
-        d->type = type & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT;
-
-    d->compute_units = device_cl_uint(id, CL_DEVICE_MAX_COMPUTE_UNITS, 1);
-    d->vector_width = device_cl_uint(id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 1);
+    d->compute_units = device_cl_uint(d, CL_DEVICE_MAX_COMPUTE_UNITS, 1);
+    d->vector_width = device_cl_uint(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 1);
     if (d->vector_width < 1)
         d->vector_width = 1;
-    d->global_mem = device_cl_ulong(id, CL_DEVICE_GLOBAL_MEM_SIZE, 0);
-    d->max_alloc = device_cl_ulong(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 0);
-    d->local_mem = device_cl_ulong(id, CL_DEVICE_LOCAL_MEM_SIZE, 0);
-    d->max_local_size = device_size_t(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, 1);
-    d->base_align = device_cl_uint(id, CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024) / 8;
+    d->global_mem = device_cl_ulong(d, CL_DEVICE_GLOBAL_MEM_SIZE, 0);
+    d->max_alloc = device_cl_ulong(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 0);
+    d->local_mem = device_cl_ulong(d, CL_DEVICE_LOCAL_MEM_SIZE, 0);
+    d->max_local_size = device_size_t(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, 1);
+    d->base_align = device_cl_uint(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024) / 8;
     if (d->base_align < 1)
         d->base_align = 1;
-    d->local_is_global = device_cl_uint(id, CL_DEVICE_LOCAL_MEM_TYPE, CL_GLOBAL) == CL_GLOBAL;
-    d->unified = device_cl_bool(id, CL_DEVICE_HOST_UNIFIED_MEMORY, CL_FALSE) == CL_TRUE;
+    d->local_is_global = device_cl_uint(d, CL_DEVICE_LOCAL_MEM_TYPE, CL_GLOBAL) == CL_GLOBAL;
+    d->unified = device_cl_bool(d, CL_DEVICE_HOST_UNIFIED_MEMORY, CL_FALSE) == CL_TRUE;
 
     size_t items[16] = {0};
-    if (clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL) != CL_SUCCESS)
-        items[0] = 0;
+    note(d, clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof items, items, NULL));
     for (int i = 0; i < 3; i++)
         d->max_items[i] = items[i] > 0 ? items[i] : 1;
 }
@@ -120,11 +125,15 @@ int cln_device_list(cln_device_info **list, size_t *count, cln_error *err)
 
     cln_device_info *all = NULL;
     size_t total = 0;
+    cl_int fault = CL_SUCCESS;
     for (cl_uint p = 0; p < n_platforms; p++) {
         cl_device_id ids[MAX_DEVICES];
         cl_uint n = 0;
         /* A platform without devices, or with a broken driver, must not hide the others. */
-        if (clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n) != CL_SUCCESS)
+        status = clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, ids, &n);
+        if (status != CL_SUCCESS && status != CL_DEVICE_NOT_FOUND)
+            fault = status;
+        if (status != CL_SUCCESS)
             continue;
         if (n > MAX_DEVICES)
             n = MAX_DEVICES;
@@ -144,6 +153,10 @@ int cln_device_list(cln_device_info **list, size_t *count, cln_error *err)
             fill_info(ids[i], &all[total]);
         }
     }
+    if (total == 0 && fault != CL_SUCCESS)
+        return CLN_FAIL(err, CLN_ERR_DEVICE,
+                        "no OpenCL device works: clGetDeviceIDs: %s (%d); `clinfo` tells more",
+                        cln_cl_status_name(fault), fault);
     if (total == 0)
         return no_device(err);
     *list = all;
@@ -170,6 +183,11 @@ static int check_version(const cln_device_info *info, cln_error *err)
 static int open_info(const cln_device_info *info, bool profiling, cln_device **out, cln_error *err)
 {
     cl_int status = CL_SUCCESS;
+    if (info->fault != CL_SUCCESS)
+        return CLN_FAIL(err, CLN_ERR_DEVICE,
+                        "device %d (%s) does not tell its properties: clGetDeviceInfo: %s (%d); try again, or "
+                        "choose another device (clnorm devices)",
+                        info->index, info->name, cln_cl_status_name(info->fault), info->fault);
     int code = check_version(info, err);
     if (code)
         return code;
@@ -183,16 +201,17 @@ static int open_info(const cln_device_info *info, bool profiling, cln_device **o
                                                 (cl_context_properties)info->platform_id, 0};
     dev->context = clCreateContext(properties, 1, &info->device_id, NULL, NULL, &status);
     if (status != CL_SUCCESS) {
-        code = CLN_FAIL(err, CLN_ERR_DEVICE, "device %d (%s) cannot be opened: clCreateContext: %s",
-                        info->index, info->name, cln_cl_status_name(status));
+        code = CLN_FAIL(err, CLN_ERR_DEVICE, "device %d (%s) cannot be opened: clCreateContext: %s (%d); choose another device (clnorm devices)",
+                        info->index, info->name, cln_cl_status_name(status), status);
         goto error;
     }
     dev->queue = clCreateCommandQueue(dev->context, info->device_id,
                                       profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &status);
     if (status != CL_SUCCESS) {
         code = CLN_FAIL(err, CLN_ERR_DEVICE,
-                        "device %d (%s) cannot be opened: clCreateCommandQueue: %s", info->index,
-                        info->name, cln_cl_status_name(status));
+                        "device %d (%s) cannot be opened: clCreateCommandQueue: %s (%d); choose another device "
+                        "(clnorm devices)",
+                        info->index, info->name, cln_cl_status_name(status), status);
         goto error;
     }
     *out = dev;

@@ -21,6 +21,7 @@ typedef struct cln_device_info {
     size_t base_align;                  /* CL_DEVICE_MEM_BASE_ADDR_ALIGN in BYTES, for sub-buffers */
     bool local_is_global;               /* local memory is ordinary memory (PoCL, Mali): do not tile through it */
     bool unified;                       /* CL_DEVICE_HOST_UNIFIED_MEMORY */
+    cl_int fault;                       /* status of the first query that failed, else CL_SUCCESS: it cannot be opened */
     cl_platform_id platform_id;
     cl_device_id device_id;
 } cln_device_info;

@@ -61,6 +61,19 @@ int cln_error_set(cln_error *err, int code, const char *file, int line, const ch
     return code;
 }
 
+static const char *cl_advice(int status)
+{
+    switch (status) {
+    case CL_OUT_OF_HOST_MEMORY:
+        return "close other programs, or try a smaller batch";
+    case CL_OUT_OF_RESOURCES:
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+        return "try a smaller batch, or another device (clnorm devices)";
+    default:
+        return "if it happens again, try another device (clnorm devices) or a newer driver";
+    }
+}
+
 int cln_error_cl(cln_error *err, int status, const char *call, const char *file, int line)
 {
     int code = CLN_ERR_CL;
@@ -68,8 +81,8 @@ int cln_error_cl(cln_error *err, int status, const char *call, const char *file,
         code = CLN_ERR_DEVICE_MEMORY;
     else if (status == CL_OUT_OF_HOST_MEMORY)
         code = CLN_ERR_MEMORY;
-    return cln_error_set(err, code, file, line, "%s: %s (%d)", call, cln_cl_status_name(status),
-                         status);
+    return cln_error_set(err, code, file, line, "%s: %s (%d); %s", call, cln_cl_status_name(status),
+                         status, cl_advice(status));
 }
 
 const char *cln_cl_status_name(int status)

@@ -111,7 +111,7 @@ int cln_dir_make(const char *path, cln_error *err)
 bool cln_file_exists(const char *path)
 {
     struct stat info;
-    return lstat(path, &info) == 0;
+    return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -261,12 +261,19 @@ static int sync_parent(const char *path, cln_error *err)
     return rc;
 }
 
+int cln_writer_sync(cln_writer *w, cln_error *err)
+{
+    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
+        return cln_file_error(err, "cannot write", w->path, errno);
+    return 0;
+}
+
 int cln_writer_close(cln_writer *w, int rc, cln_error *err)
 {
     if (w->file == NULL)
         return rc;
-    if (rc == 0 && (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0))
-        rc = cln_file_error(err, "cannot write", w->path, errno);
+    if (rc == 0)
+        rc = cln_writer_sync(w, err);
     if (fclose(w->file) != 0 && rc == 0)
         rc = cln_file_error(err, "cannot write", w->path, errno);
     w->file = NULL;

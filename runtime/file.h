@@ -16,7 +16,8 @@ int cln_path_join(char *out, size_t size, const char *dir, const char *name, cln
 /* mkdir -p. A folder that exists already is fine; anything else by that name is CLN_ERR_IO. */
 int cln_dir_make(const char *path, cln_error *err);
 
-/* True where something of that name exists (a dangling link counts too). */
+/* True where something of that name exists (a dangling link counts too), or where that cannot be told: what may be
+ * there is not to be replaced. */
 bool cln_file_exists(const char *path);
 
 /* Opens a regular file for reading: descriptor (closed by the caller) and length in bytes. CLN_ERR_IO, also
@@ -53,6 +54,8 @@ typedef struct cln_writer {
 
 int cln_writer_open(cln_writer *w, const char *path, cln_error *err);
 int cln_writer_put(cln_writer *w, const void *bytes, size_t n, cln_error *err);
+int cln_writer_sync(cln_writer *w,
+                    cln_error *err); /* what was put so far is on the disk, or CLN_ERR_IO */
 int cln_writer_close(cln_writer *w, int rc, cln_error *err);
 
 /* True for names that cln_writer_open gives the temporary of `name`: ".NAME.PID-K.tmp". A killed process

@@ -16,6 +16,7 @@ int cln_kernel_new(cln_device *dev, const char *file, const char *name, const ch
     cln_program *program = NULL;
     cl_int status = CL_SUCCESS;
     const char *call = "clCreateKernel";
+    char text[160];
 
     *out = (cln_kernel){.dev = dev};
     if (strlen(name) >= sizeof out->name)
@@ -43,9 +44,10 @@ int cln_kernel_new(cln_device *dev, const char *file, const char *name, const ch
         out->max_local = 1;
     return CLN_OK;
 error:
-    code = CLN_FAIL(err, status == CL_INVALID_KERNEL_NAME ? CLN_ERR_INTERNAL : CLN_ERR_CL,
-                    "kernel %s of %s: %s: %s (%d)", name, file, call, cln_cl_status_name(status),
-                    status);
+    snprintf(text, sizeof text, "kernel %s of %s: %s", name, file, call);
+    code = status == CL_INVALID_KERNEL_NAME ? CLN_FAIL(err, CLN_ERR_INTERNAL, "%s: %s (%d)", text,
+                                                       cln_cl_status_name(status), status)
+                                            : CLN_FAIL_CL(err, status, text);
     cln_kernel_free(out);
     return code;
 }
@@ -209,10 +211,14 @@ static int set_args(const cln_kernel *k, const cln_arg *args, size_t n_args, cln
         const cln_arg *a = &args[i];
         const size_t size = a->kind == CLN_ARG_MEM ? sizeof(cl_mem) : sizeof(cl_int);
         cl_int status = clSetKernelArg(k->id, (cl_uint)i, size, &a->v);
-        if (status != CL_SUCCESS)
-            return CLN_FAIL(err, CLN_ERR_INTERNAL,
-                            "kernel %s, argument %zu: clSetKernelArg: %s (%d)", k->name, i,
-                            cln_cl_status_name(status), status);
+        if (status == CL_SUCCESS)
+            continue;
+        char call[96];
+        snprintf(call, sizeof call, "kernel %s, argument %zu: clSetKernelArg", k->name, i);
+        return status == CL_OUT_OF_RESOURCES || status == CL_OUT_OF_HOST_MEMORY
+                   ? CLN_FAIL_CL(err, status, call)
+                   : CLN_FAIL(err, CLN_ERR_INTERNAL, "%s: %s (%d)", call,
+                              cln_cl_status_name(status), status);
     }
     return CLN_OK;
 }

@@ -109,8 +109,10 @@ static bool make_key(const cln_device *dev, const char *source, const char *opti
                      char key[CLN_CACHE_KEY])
 {
     char platform[256] = "";
-    clGetPlatformInfo(dev->info.platform_id, CL_PLATFORM_VERSION, sizeof platform - 1, platform,
-                      NULL);
+    key[0] = '\0';
+    if (clGetPlatformInfo(dev->info.platform_id, CL_PLATFORM_VERSION, sizeof platform - 1, platform,
+                          NULL) != CL_SUCCESS)
+        return false; /* without it a kernel of an older driver might be taken */
     const char *parts[] = {source,           options,           dev->info.name,
                            dev->info.vendor, dev->info.version, dev->info.driver,
                            platform};

@@ -1,5 +1,7 @@
 #include "run.h"
 
+#include "json.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +28,11 @@ static bool has(const cln_run *run, const char *name)
 {
     char path[CLN_PATH_MAX];
     return cln_run_path(run, name, path, NULL) == 0 && cln_file_exists(path);
+}
+
+bool cln_run_has_checkpoint(const cln_run *run)
+{
+    return has(run, CLN_RUN_CHECKPOINT);
 }
 
 static int remove_file(const cln_run *run, const char *name, cln_error *err)
@@ -106,6 +113,27 @@ static void remove_leftovers(const cln_run *run)
     closedir(dir);
 }
 
+/* ---- JSON text ------------------------------------------------------------------------------- */
+
+/* 15 digits are what every double keeps, and print 80.31 as a person wrote it. */
+enum { DIGITS = 15 };
+
+/* `value` indented by 2, with a newline at its end; *text is the caller's. */
+static int json_text(const json_t *value, const char *path, char **text, cln_error *err)
+{
+    char *dump = cln_json_dump(value, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS));
+    size_t n = dump == NULL ? 0 : strlen(dump);
+    char *whole = dump == NULL ? NULL : realloc(dump, n + 2);
+
+    if (whole == NULL) {
+        free(dump);
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
+    }
+    memcpy(whole + n, "\n", 2);
+    *text = whole;
+    return 0;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static int check_new(const cln_run *run, cln_error *err)
@@ -131,17 +159,46 @@ static int check_new(const cln_run *run, cln_error *err)
     return 0;
 }
 
+/* Lines in the metrics file, 0 where there is none. */
+static int count_epochs(const cln_run *run, int *epochs, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    unsigned char *text = NULL;
+    size_t n = 0;
+    int rc = cln_run_path(run, CLN_RUN_METRICS, path, err);
+
+    *epochs = 0;
+    if (rc != 0 || !cln_file_exists(path))
+        return rc;
+    rc = cln_file_read_all(path, MAX_METRICS, &text, &n, err);
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        *epochs += text[i] == '\n';
+    free(text);
+    return rc;
+}
+
+/* A run that was killed before its first checkpoint has at most the metrics of its first epoch: resuming it starts it
+ * again, and nothing is lost. */
 static int check_resume(const cln_run *run, cln_error *err)
 {
     if (has(run, CLN_RUN_SUMMARY))
         return CLN_FAIL(err, CLN_ERR_EXISTS,
                         "the run in %s is finished: there is nothing to resume", run->dir);
-    if (!has(run, CLN_RUN_CHECKPOINT) || !has(run, CLN_RUN_CONFIG))
+    if (!has(run, CLN_RUN_CONFIG))
         return CLN_FAIL(err, CLN_ERR_CHECKPOINT,
-                        "%s has no %s to go on from: start it with `clnorm train --out %s`",
-                        run->dir, has(run, CLN_RUN_CONFIG) ? CLN_RUN_CHECKPOINT : CLN_RUN_CONFIG,
-                        run->dir);
-    return 0;
+                        "%s has no " CLN_RUN_CONFIG
+                        " to go on from: start it with `clnorm train --out %s`",
+                        run->dir, run->dir);
+    if (cln_run_has_checkpoint(run))
+        return 0;
+    int epochs = 0, rc = count_epochs(run, &epochs, err);
+    if (rc == 0 && epochs > 1)
+        rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT,
+                      "%s has no " CLN_RUN_CHECKPOINT
+                      " to go on from, but the metrics of %d epochs: start it again with `clnorm "
+                      "train --overwrite --out %s`",
+                      run->dir, epochs, run->dir);
+    return rc;
 }
 
 int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *err)
@@ -167,11 +224,24 @@ int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *er
 
 int cln_run_begin(cln_run *run, const json_t *config, cln_error *err)
 {
-    int rc = 0;
+    char path[CLN_PATH_MAX];
+    char *text = NULL;
+    cln_writer w;
+    int rc = cln_run_path(run, CLN_RUN_CONFIG, path, err);
 
+    if (rc == 0)
+        rc = json_text(config, path, &text, err);
+    if (rc != 0)
+        return rc;
+    rc = cln_writer_open(&w, path, err);
+    if (rc == 0)
+        rc = cln_writer_put(&w, text, strlen(text), err);
+    free(text);
+    if (rc == 0)
+        rc = cln_writer_sync(&w, err);
     for (int i = 0; rc == 0 && i < N_RUN_FILES; i++)
         rc = remove_file(run, run_files[i], err);
-    return rc != 0 ? rc : cln_run_write_json(run, CLN_RUN_CONFIG, config, err);
+    return cln_writer_close(&w, rc, err);
 }
 
 void cln_run_close(cln_run *run)
@@ -183,9 +253,6 @@ void cln_run_close(cln_run *run)
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
-
-/* 15 digits are what every double keeps, and print 80.31 as a person wrote it. */
-enum { DIGITS = 15 };
 
 static json_t *number(double x)
 {
@@ -215,16 +282,13 @@ json_t *cln_run_text(const char *s)
 int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err)
 {
     char path[CLN_PATH_MAX];
+    char *text = NULL;
     int rc = cln_run_path(run, name, path, err);
 
-    if (rc != 0)
-        return rc;
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(DIGITS));
-    if (text == NULL)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
-    size_t n = strlen(text);
-    text[n] = '\n'; /* in place of the NUL, which nobody reads any more */
-    rc = cln_file_write_atomic(path, text, n + 1, err);
+    if (rc == 0)
+        rc = json_text(value, path, &text, err);
+    if (rc == 0)
+        rc = cln_file_write_atomic(path, text, strlen(text), err);
     free(text);
     return rc;
 }
@@ -243,7 +307,7 @@ int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err
         "train_loss", number(m->train_loss), "train_acc", number(m->train_acc), "test_loss",
         number(m->test_loss), "test_acc", number(m->test_acc), "images_per_second",
         rounded(m->images_per_second, 10), "seconds", rounded(m->seconds, 1000));
-    char *text = json_dumps(line, JSON_REAL_PRECISION(DIGITS));
+    char *text = cln_json_dump(line, JSON_REAL_PRECISION(DIGITS));
     json_decref(line);
     if (text == NULL)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);
@@ -260,9 +324,14 @@ static bool field(const json_t *line, const char *name, double *out)
     return json_is_number(value) || json_is_null(value);
 }
 
-static bool parse_metrics(const char *text, size_t n, cln_metrics *m)
+/* Line `number` of the file `path`. */
+static int parse_metrics(const char *text, size_t n, cln_metrics *m, const char *path, int number,
+                         cln_error *err)
 {
-    json_t *line = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
+    bool no_memory;
+    json_t *line = cln_json_load(text, n, JSON_REJECT_DUPLICATES, NULL, &no_memory);
+    if (no_memory)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
     json_int_t epoch = json_integer_value(json_object_get(line, "epoch"));
     bool good = epoch >= 1 && epoch <= INT32_MAX && field(line, "lr", &m->lr) &&
                 field(line, "train_loss", &m->train_loss) &&
@@ -273,7 +342,9 @@ static bool parse_metrics(const char *text, size_t n, cln_metrics *m)
 
     m->epoch = (int)epoch;
     json_decref(line);
-    return good;
+    return good ? 0
+                : CLN_FAIL(err, CLN_ERR_DATA,
+                           "%s:%d: not a line of metrics; mend or delete this line", path, number);
 }
 
 /* The next whole line from *at: its length without the newline; false at the end or at one cut short. */
@@ -285,12 +356,6 @@ static bool next_line(const unsigned char *text, size_t n, size_t at, size_t *le
         return false;
     *length = (size_t)(end - text) - at;
     return true;
-}
-
-static int not_metrics(cln_error *err, const char *path, int line)
-{
-    return CLN_FAIL(err, CLN_ERR_DATA, "%s:%d: not a line of metrics; mend or delete this line",
-                    path, line);
 }
 
 int cln_run_cut_metrics(const cln_run *run, int epoch, cln_error *err)
@@ -306,9 +371,8 @@ int cln_run_cut_metrics(const cln_run *run, int epoch, cln_error *err)
         return rc;
     rc = cln_file_read_all(path, MAX_METRICS, &text, &n, err);
     for (size_t at = 0; rc == 0 && next_line(text, n, at, &length); at += length + 1, line++) {
-        if (!parse_metrics((const char *)text + at, length, &m)) {
-            rc = not_metrics(err, path, line);
-        } else if (m.epoch <= epoch) {
+        rc = parse_metrics((const char *)text + at, length, &m, path, line, err);
+        if (rc == 0 && m.epoch <= epoch) {
             memmove(text + kept, text + at, length + 1);
             kept += length + 1;
         }
@@ -336,8 +400,7 @@ int cln_metrics_read(const char *path, cln_metrics **out, int *count, cln_error 
     }
     int read = 0;
     for (size_t at = 0; rc == 0 && next_line(text, n, at, &length); at += length + 1, read++)
-        if (!parse_metrics((const char *)text + at, length, &list[read]))
-            rc = not_metrics(err, path, read + 1);
+        rc = parse_metrics((const char *)text + at, length, &list[read], path, read + 1, err);
     free(text);
     if (rc != 0) {
         free(list);

@@ -36,7 +36,12 @@ typedef struct cln_run {
  * CLN_ERR_IO. */
 int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *err);
 
-/* Starts a run that is not resumed: removes the files of an earlier one and writes config.json (borrowed). */
+/* Whether there is a checkpoint. RESUME opens a run without one, too, where it was stopped in its first epoch: the
+ * caller begins it again. */
+bool cln_run_has_checkpoint(const cln_run *run);
+
+/* Starts a run that is not resumed: removes the files of an earlier one and writes config.json (borrowed). The new
+ * file is on the disk under a temporary name before the first old one goes. */
 int cln_run_begin(cln_run *run, const json_t *config, cln_error *err);
 
 void cln_run_close(cln_run *run); /* gives the lock back; a cleared one is allowed */

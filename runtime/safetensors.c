@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "json.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "safetensors holds little-endian values; this machine's would have to be swapped"
@@ -245,7 +246,7 @@ static char *header_of(const cln_st_file *st)
         rc = json_object_set_new(root, t->name, entry_of(t, at));
         at += t->bytes;
     }
-    char *text = rc == 0 ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = rc == 0 ? cln_json_dump(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
 }
@@ -327,6 +328,7 @@ static int read_header(int fd, const char *path, uint64_t length, json_t **root,
 {
     unsigned char prefix[PREFIX];
     json_error_t fault;
+    bool no_memory;
     uint64_t n = 0;
 
     if (length < PREFIX + 2)
@@ -351,8 +353,10 @@ static int read_header(int fd, const char *path, uint64_t length, json_t **root,
     if (rc == 0 && text[0] != '{')
         rc = DAMAGED(err, path, "its header does not begin with '{'");
     if (rc == 0) {
-        *root = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &fault);
-        if (*root == NULL)
+        *root = cln_json_load(text, (size_t)n, JSON_REJECT_DUPLICATES, &fault, &no_memory);
+        if (*root == NULL && no_memory)
+            rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the header of %s", path);
+        else if (*root == NULL)
             rc = DAMAGED(err, path, "its header is no JSON: %s", fault.text);
     }
     free(text);

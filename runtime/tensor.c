@@ -1,5 +1,7 @@
 #include "tensor.h"
 
+#include <stdio.h>
+
 static double mib(double bytes)
 {
     return bytes / (1024.0 * 1024.0);
@@ -41,9 +43,11 @@ int cln_tensor_view(cln_tensor base, size_t offset, size_t bytes, cln_tensor *ou
     const cl_buffer_region region = {offset, bytes};
     cl_int status = CL_SUCCESS;
     cl_mem mem = clCreateSubBuffer(base.mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
-    if (status != CL_SUCCESS)
-        return CLN_FAIL(err, CLN_ERR_CL, "a view of %zu bytes at %zu: clCreateSubBuffer: %s (%d)",
-                        bytes, offset, cln_cl_status_name(status), status);
+    if (status != CL_SUCCESS) {
+        char call[96];
+        snprintf(call, sizeof call, "a view of %zu bytes at %zu: clCreateSubBuffer", bytes, offset);
+        return CLN_FAIL_CL(err, status, call);
+    }
     *out = (cln_tensor){mem, bytes};
     return CLN_OK;
 }

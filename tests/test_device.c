@@ -173,7 +173,8 @@ START_TEST(error_texts)
     ck_assert_str_eq(cln_cl_status_name(-12345), "unknown OpenCL status");
 
     ck_assert_int_eq(CLN_FAIL_CL(&err, -5, "clCreateBuffer"), CLN_ERR_CL);
-    ck_assert_str_eq(err.text, "clCreateBuffer: CL_OUT_OF_RESOURCES (-5)");
+    ck_assert_str_eq(err.text, "clCreateBuffer: CL_OUT_OF_RESOURCES (-5); try a smaller batch, or "
+                               "another device (clnorm devices)");
     ck_assert_int_eq(strncmp(err.where, "test_device.c:", 14), 0);
     ck_assert_int_eq(CLN_FAIL_CL(&err, -4, "clEnqueueCopyBuffer"), CLN_ERR_DEVICE_MEMORY);
 

@@ -237,9 +237,12 @@ START_TEST(what_is_there)
     put_text(in_run("notes.txt"), "mine");
     put_text(in_run(CLN_RUN_CONFIG), "{}");
     OK(open_run(CLN_RUN_NEW)); /* stopped before its first checkpoint */
+    OK(open_run(CLN_RUN_RESUME));
+    put_text(in_run(CLN_RUN_METRICS), "x\nx\n"); /* it had a checkpoint once */
     failed(open_run(CLN_RUN_RESUME), CLN_ERR_CHECKPOINT, "no checkpoint.safetensors to go on from");
 
-    put_text(in_run(CLN_RUN_METRICS), "x\n");
+    put_text(in_run(CLN_RUN_METRICS), "x\nx");
+    OK(open_run(CLN_RUN_RESUME));
     failed(open_run(CLN_RUN_NEW), CLN_ERR_EXISTS,
            "metrics.jsonl of an earlier run but no checkpoint");
     put_text(in_run(CLN_RUN_CHECKPOINT), "x");

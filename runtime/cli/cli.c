@@ -1,7 +1,10 @@
 #include "cli.h"
 
+#include "../json.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int cln_cli_status(int code)
@@ -13,8 +16,10 @@ int cln_cli_status(int code)
 
 int cln_cli_fail(const cln_error *err)
 {
+    const char *text = err->text[0] ? err->text : cln_error_name(err->code);
+    const bool hint = err->code == CLN_ERR_MEMORY && !strstr(text, "close other programs");
     fflush(stdout);
-    fprintf(stderr, "clnorm: %s\n", err->text[0] ? err->text : cln_error_name(err->code));
+    fprintf(stderr, "clnorm: %s%s\n", text, hint ? "; close other programs to make room" : "");
     if (err->log[0])
         fprintf(stderr, "%s%s", err->log, err->log[strlen(err->log) - 1] == '\n' ? "" : "\n");
     return cln_cli_status(err->code);
@@ -30,6 +35,20 @@ int cln_cli_usage(const char *name, const char *fmt, ...)
     va_end(args);
     fprintf(stderr, " (see clnorm %s --help)\n", name);
     return CLN_EXIT_USAGE;
+}
+
+int cln_cli_print_json(json_t *root)
+{
+    char *text = root ? cln_json_dump(root, JSON_INDENT(2)) : NULL;
+    cln_error err = {0};
+    json_decref(root);
+    if (!text) {
+        CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory while printing");
+        return cln_cli_fail(&err);
+    }
+    puts(text);
+    free(text);
+    return CLN_EXIT_OK;
 }
 
 void cln_cli_notice(void *arg, const char *text)

@@ -5,6 +5,8 @@
 
 #include "../error.h"
 
+#include <jansson.h>
+
 /* Exit statuses: 0, 2 for a wrong command line (and CLN_ERR_ARGUMENT), else 2 - code:
  * CLN_ERR_MEMORY 3, CLN_ERR_DEVICE 5, ... `clnorm --help` prints the list. */
 enum { CLN_EXIT_OK = 0, CLN_EXIT_USAGE = 2 };
@@ -15,6 +17,9 @@ int cln_cli_fail(const cln_error *err);
 
 /* Prints "clnorm <command>: <text> (see clnorm <command> --help)"; returns CLN_EXIT_USAGE. */
 int cln_cli_usage(const char *command, const char *fmt, ...) CLN_PRINTF(2, 3);
+
+/* Prints `root` (which it takes over; NULL: it could not be made) indented on stdout; returns the exit status. */
+int cln_cli_print_json(json_t *root);
 
 /* For cln_device.notice: prints "clnorm: <text>" on stderr; arg is not used. */
 void cln_cli_notice(void *arg, const char *text);

@@ -79,21 +79,13 @@ static json_t *to_json(const cln_device_info *d, int code, const cln_error *err)
                      "probe_error", code ? err->text : NULL);
 }
 
-static int print_json(json_t *devices)
-{
-    json_t *root = json_pack("{s:O}", "devices", devices);
-    int failed = !root || json_dumpf(root, stdout, JSON_INDENT(2));
-    json_decref(root);
-    putchar('\n');
-    return failed ? cln_cli_status(CLN_ERR_IO) : CLN_EXIT_OK;
-}
-
 static int list_devices(bool json)
 {
     cln_error err = {0};
     cln_device_info *list = NULL;
     size_t count = 0;
     int status = CLN_EXIT_OK;
+    bool whole = true;
 
     if (cln_device_list(&list, &count, &err))
         return cln_cli_fail(&err);
@@ -103,11 +95,11 @@ static int list_devices(bool json)
         int code = probe(&list[i], &why);
         if (!json)
             print_text(&list[i], code, &why);
-        else if (json_array_append_new(devices, to_json(&list[i], code, &why)))
-            status = cln_cli_status(CLN_ERR_MEMORY);
+        else
+            whole = !json_array_append_new(devices, to_json(&list[i], code, &why)) && whole;
     }
-    if (json && status == CLN_EXIT_OK)
-        status = print_json(devices);
+    if (json)
+        status = cln_cli_print_json(whole ? json_pack("{s:O}", "devices", devices) : NULL);
     json_decref(devices);
     free(list);
     return status;

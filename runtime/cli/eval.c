@@ -133,26 +133,29 @@ static void print_text(const evaluation *e, const cln_evaluation *r, const int *
     }
 }
 
-static void print_json(const evaluation *e, const cln_evaluation *r, const int *matrix)
+static int print_json(const evaluation *e, const cln_evaluation *r, const int *matrix)
 {
     const int k = e->data->classes;
+    bool whole = true;
     json_t *classes = json_array(), *rows = json_array();
     for (int i = 0; i < k; i++) {
         json_t *row = json_array();
         int total = 0;
         for (int j = 0; j < k; j++) {
             total += matrix[i * k + j];
-            json_array_append_new(row, json_integer(matrix[i * k + j]));
+            whole = !json_array_append_new(row, json_integer(matrix[i * k + j])) && whole;
         }
-        json_array_append_new(rows, row);
-        json_array_append_new(classes, json_pack("{s:s, s:f}", "name", e->data->class_names[i], "accuracy",
-                                                 total ? 100.0 * matrix[i * k + i] / total : 0.0));
+        whole = !json_array_append_new(rows, row) && whole;
+        whole = !json_array_append_new(classes, json_pack("{s:s, s:f}", "name", e->data->class_names[i], "accuracy",
+                                                          total ? 100.0 * matrix[i * k + i] / total : 0.0)) && whole;
     }
     json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:f, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
                             "accuracy", r->acc, "loss", r->loss, "classes", classes, "confusion", rows);
-    json_dumpf(all, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(all);
+    if (!whole) {
+        json_decref(all);
+        all = NULL;
+    }
+    return cln_cli_print_json(all);
 }
 
 int cln_cmd_eval(int argc, char **argv)
@@ -168,11 +171,9 @@ int cln_cmd_eval(int argc, char **argv)
         rc = cln_evaluate(e.plan, e.feed, e.loss, &r, &err);
     if (!rc && !(matrix = confusion(&e, &r)))
         rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
-    if (!rc && e.json)
-        print_json(&e, &r, matrix);
-    else if (!rc)
+    if (!rc && !e.json)
         print_text(&e, &r, matrix);
-    status = rc ? cln_cli_fail(&err) : CLN_EXIT_OK;
+    status = rc ? cln_cli_fail(&err) : e.json ? print_json(&e, &r, matrix) : CLN_EXIT_OK;
     free(matrix);
     cln_evaluation_clear(&r);
     cln_loss_free(e.loss);

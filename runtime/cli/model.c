@@ -1,4 +1,5 @@
 /* clnorm model: the layers of a network, and what each one costs. */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
@@ -162,18 +163,20 @@ static json_t *layer_json(const cln_net *net, const cln_layer *l, const cln_net_
                      "kept_bytes_per_image", (json_int_t)(row->kept_bytes / (size_t)net->input.n));
 }
 
+/* errno was 0 before `root` was made: it tells whether a part of it found no memory and is missing. */
 static int print_json(json_t *root)
 {
-    const int failed = !root || json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
+    if (errno != ENOMEM)
+        return cln_cli_print_json(root);
     json_decref(root);
-    return failed ? cln_cli_status(CLN_ERR_IO) : CLN_EXIT_OK;
+    return cln_cli_print_json(NULL);
 }
 
 static int print_net_json(const cln_net *net)
 {
     cln_net_row total = {0};
     const cln_shape in = net->input;
+    errno = 0;
     json_t *layers = json_array();
     for (int i = 0; i < net->n_layers; i++) {
         cln_net_row row;
@@ -210,6 +213,7 @@ static int list_models(const model_options *o)
     cln_error err = {0};
     int status = CLN_EXIT_OK;
     const char **names = cln_net_builtin();
+    errno = 0;
     json_t *models = json_array();
     if (!names) {
         (void)CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory while listing the models");

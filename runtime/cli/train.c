@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../figure.h"
+#include "../json.h"
 #include "../options.h"
 #include "../run.h"
 #include "../train.h"
@@ -148,10 +149,13 @@ static int read_config(settings *s, cln_error *err)
         rc = cln_file_read_all(path, 1 << 20, &bytes, &n, err);
     if (rc)
         return rc;
-    json_t *config = json_loadb((const char *)bytes, n, 0, NULL);
+    bool no_memory;
+    json_t *config = cln_json_load(bytes, n, 0, NULL, &no_memory);
     const char *source = json_string_value(json_object_get(config, "data"));
     free(bytes);
-    if (!config || !source || strlen(source) >= sizeof s->data_from_config)
+    if (no_memory)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    else if (!config || !source || strlen(source) >= sizeof s->data_from_config)
         rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
     else
         rc = cln_options_from_json(json_object_get(config, "options"), &s->options, err);
@@ -203,7 +207,9 @@ static int begin_or_resume(session *s, cln_error *err)
 {
     char path[CLN_PATH_MAX];
     int rc;
-    if (!s->set.resume) {
+    if (s->set.resume && !cln_run_has_checkpoint(&s->run) && !s->set.quiet)
+        fprintf(stderr, "clnorm: the run in %s was stopped before its first checkpoint: it starts again\n", s->run.dir);
+    if (!s->set.resume || !cln_run_has_checkpoint(&s->run)) {
         json_t *config = config_json(s);
         rc = config ? cln_run_begin(&s->run, config, err) : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
         json_decref(config);
@@ -437,6 +443,18 @@ static void save_kernels(session *s)
     cln_program_cache_save(s->dev);
 }
 
+/* A run that failed half-way loses nothing that its checkpoint has: says how to go on. */
+static int add_way_on(const session *s, int rc, cln_error *err)
+{
+    cln_error first = *err;
+    if (rc == CLN_ERR_DIVERGED || !cln_run_has_checkpoint(&s->run))
+        return rc;
+    CLN_FAIL(err, rc, "%s; then go on with: clnorm train --resume %s", first.text, s->run.dir);
+    memcpy(err->where, first.where, sizeof err->where);
+    memcpy(err->log, first.log, sizeof err->log);
+    return rc;
+}
+
 static void clean_up(session *s)
 {
     cln_trainer_free(s->trainer);
@@ -464,9 +482,11 @@ int cln_cmd_train(int argc, char **argv)
                    cln_trainer_param_count(s.trainer), s.trainer->train->n, s.dev->info.name);
         fflush(stdout);
         rc = train(&s, &interrupted, &err);
+        if (!rc && !interrupted)
+            rc = finish(&s, &err);
+        if (rc)
+            rc = add_way_on(&s, rc, &err);
     }
-    if (!rc && !interrupted)
-        rc = finish(&s, &err);
     if (rc)
         status = cln_cli_fail(&err);
     else

@@ -138,10 +138,16 @@ static int product(cln_node *node, size_t m, size_t n, size_t k, matrix a, matri
                      b.offset, b.ld, beta, c.t.mem, c.offset, c.ld, &node->dev->queue, NULL);
     if (status == CLBlastSuccess)
         return CLN_OK;
+    const int code = (int)status == CL_OUT_OF_HOST_MEMORY              ? CLN_ERR_MEMORY
+                     : (int)status == CL_MEM_OBJECT_ALLOCATION_FAILURE ? CLN_ERR_DEVICE_MEMORY
+                     : (int)status == CL_BUILD_PROGRAM_FAILURE         ? CLN_ERR_BUILD
+                                                                       : CLN_ERR_CL;
     return CLN_FAIL(
-        err, CLN_ERR_CL,
+        err, code,
         "CLBlastSgemm (layer %d, %zu x %zu x %zu): %s (%d); --conv simt does without CLBlast",
-        node->layer->index, m, n, k, cln_cl_status_name((int)status), (int)status);
+        node->layer->index, m, n, k,
+        (int)status <= -1002 ? "a status of CLBlast's own" : cln_cl_status_name((int)status),
+        (int)status);
 }
 
 /* im2col or col2im of `count` images from `image` on. */

@@ -96,6 +96,7 @@ printf 'no line of metrics\n' >damaged/metrics.jsonl
 refuse 10 'metrics.jsonl'
 : >damaged/metrics.jsonl
 refuse 12 'metrics.jsonl'
+cat bn/metrics.jsonl bn/metrics.jsonl >damaged/metrics.jsonl # more than a run has before its first checkpoint
 rm damaged/checkpoint.safetensors
 refuse 12 'no checkpoint.safetensors'
 rm damaged/config.json

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Helpers for the tests of faults, sourced by the scripts beside it: `sh tests/faults/NAME.sh PROGRAM DIR LAYER SHIM`,
+# with CLNORM_FAULTS=long for the long form. LAYER and SHIM are the libraries made of cl_layer.c and libc_shim.c; "-":
+# they cannot work here (under sanitizers).
+layer=$3
+shim=$4
+form=${CLNORM_FAULTS:-short}
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/cli/lib.sh
+. "$here/../cli/lib.sh"
+[ ! -e /etc/OpenCL/vendors/pocl.icd ] || export OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd
+
+# A network and a run that take a fraction of a second with kernels cached.
+printf 'conv 8 k=3\n$norm\nrelu\nconv $classes k=1 bias=1\ngap\n' >tiny.net
+# shellcheck disable=SC2034 # by the scripts
+small="--model tiny.net --norm bn --limit 40 --batch 16 --val-split 16"
+
+# without_times FILE: metrics without what a clock says
+without_times() { sed 's/, "images_per_second.*//' "$1"; }
+skip()
+{
+    echo "skipped: $*"
+    exit 77
+}
+
+# with_tools ARGUMENT...: the program with both tools; faults come from the environment. Leaves status, out, err, log.
+with_tools()
+{
+    last="${CLN_FAULTS:+CLN_FAULTS=$CLN_FAULTS CLN_FAULTS_TOOL=${CLN_FAULTS_TOOL:-} }clnorm $*"
+    rm -f log
+    OPENCL_LAYERS=$layer LD_PRELOAD=$shim CLN_FAULTS_LIBS=libjansson CLN_FAULTS_LOG=$PWD/log \
+        CLN_FAULTS_PROGRAM=${program##*/} timeout -s KILL 120 "$program" "$@" >out 2>err </dev/null
+    status=$?
+}
+
+# resumable DIR [REFERENCE]: the run is finished, or goes on, with the weights and metrics of the run in REFERENCE (whole).
+resumable()
+{
+    [ -e "$1/summary.json" ] || clnorm train --quiet --resume "$1"
+    without_times "${2:-whole}/metrics.jsonl" >expected.txt
+    [ -e "$1/summary.json" ] && [ "$(sha "$1")" = "$(sha "${2:-whole}")" ] &&
+        without_times "$1/metrics.jsonl" | cmp -s - expected.txt
+}

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Processes at the same time: two that begin with empty kernel caches, and many that want one run folder.
+. "$(dirname "$0")/lib.sh"
+
+# ---- empty caches: clnorm's and PoCL's
+export CLNORM_CACHE_DIR="$PWD/kernels" POCL_CACHE_DIR="$PWD/pocl"
+mkdir pocl
+"$program" train $small --epochs 1 --out first >first.out 2>first.err &
+first=$!
+"$program" train $small --epochs 1 --out second >second.out 2>second.err &
+second=$!
+wait $first
+status=$?
+cp first.err err
+check "the first works" [ "$status" -eq 0 ]
+wait $second
+status=$?
+cp second.err err
+check "the second works" [ "$status" -eq 0 ]
+check "they compiled" grep -q 'compiling kernels' first.err
+check "the first has a result" [ -n "$(sha first)" ]
+check "the second has the same" [ "$(sha first)" = "$(sha second)" ]
+works train $small --epochs 1 --out third
+check "the caches that they left are good" no grep -q compiling err
+check "and give the same result" [ "$(sha first)" = "$(sha third)" ]
+check "no temporary file among the kernels" [ -z "$(find kernels -type f ! -name '*.bin')" ]
+
+# ---- cached kernels that are damaged are compiled again, and replaced
+for file in kernels/*.bin; do
+    head -c 1000 "$file" >damaged.bin
+    cp damaged.bin "$file"
+done
+works train $small --epochs 1 --out fourth
+check "damaged kernels are compiled again" grep -q compiling err
+check "with the same result" [ "$(sha first)" = "$(sha fourth)" ]
+works train $small --epochs 1 --out fifth
+check "and replaced" no grep -q compiling err
+
+# ---- one folder: the first run is not touched by others that want it
+works train --quiet $small --epochs 40 --out whole
+without_times whole/metrics.jsonl >whole.txt
+start train --quiet $small --epochs 40 --out run
+taken=$process
+check "it has the folder" wait_for 60 test -s run/.lock
+refused=0
+while kill -0 "$taken" 2>/dev/null && [ ! -e run/summary.json ]; do
+    for way in "--out run" "--out run --overwrite" "--resume run"; do
+        case $way in --resume*) settings="" ;; *) settings="$small --epochs 40" ;; esac
+        # shellcheck disable=SC2086 # words
+        clnorm train --quiet $settings $way
+        [ -e run/summary.json ] && break 2
+        [ "$status" -eq 9 ] && [ ! -e run/config.json ] && continue # it had not begun yet
+        check "refused" [ "$status" -eq 13 ]
+        check "one line" one_line err
+        check "which names the other process" grep -q "pid $taken" err
+        refused=$((refused + 1))
+    done
+done
+process=$taken
+ended
+check "the first goes on to its end" [ "$status" -eq 0 ]
+check "some were refused ($refused)" [ $refused -gt 0 ]
+check "the first is unharmed" resumable run
+finish
