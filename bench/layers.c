@@ -134,7 +134,7 @@ static bool place_wanted(const layers_bench *b, int view, const cln_layer *layer
 static int bench_alone(layers_bench *b, int view, cln_net **nets, cln_error *err)
 {
     int rc = CLN_OK;
-    for (int i = 0; i < nets[0]->n_layers && !rc; i++) {
+    for (int i = 0; nets[0] && i < nets[0]->n_layers && !rc; i++) {
         const cln_layer *layer = &nets[0]->layers[i];
         const char *norms[CLN_BENCH_MAX_NORMS] = {"-"};
         char lines[CLN_BENCH_MAX_NORMS][160];
@@ -215,7 +215,8 @@ static int plan_stages(layers_bench *b, stage_bench *s, cln_net **nets, cln_erro
 static int stage_cases(const layers_bench *b, stage_bench *s, cln_error *err)
 {
     static const char *const directions[] = {"forward", "backward"};
-    s->cases = calloc((size_t)s->n_units * (size_t)s->n * 2, sizeof *s->cases);
+    const size_t room = (size_t)s->n_units * (size_t)s->n * 2;
+    s->cases = room ? calloc(room, sizeof *s->cases) : NULL;
     if (!s->cases)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     for (int u = 0; u < s->n_units; u++)
