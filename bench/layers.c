@@ -406,7 +406,7 @@ static int print_stages(const layers_bench *b, cln_error *err)
         return rc;
     printf("\n");
     for (int k = 0; k < b->o.n_norms && !rc; k++) {
-        cln_bench_interval all, fwd, bwd;
+        cln_bench_interval all = {0, 0, 0}, fwd = all, bwd = all;
         double seconds, ignored;
         rc = price_all(r, b->o.norms[k], NULL, &all, &seconds, err);
         if (!rc)

@@ -288,7 +288,7 @@ static int price_interval(const stages *s, int norm, double *low, double *high, 
 {
     const int none = names_find(&s->norms, "none"), always = names_find(&s->norms, "-");
     const size_t most = 2 * (size_t)s->stages.n * DIRECTIONS;
-    const cln_bench_row **with = calloc(2 * most, sizeof *with), **without = with + most;
+    const cln_bench_row **with = calloc(2 * most, sizeof *with), **without;
     cln_bench_interval interval;
     bool sampled = true;
     int n = 0, rc;
@@ -296,6 +296,7 @@ static int price_interval(const stages *s, int norm, double *low, double *high, 
     *low = *high = NAN;
     if (with == NULL)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the intervals of prices");
+    without = with + most;
     for (int i = 0; i < s->stages.n; i++)
         for (int d = 0; d < DIRECTIONS; d++) {
             const cln_bench_row *const *of = s->rows + (size_t)(i * s->norms.n) * DIRECTIONS + d;

@@ -191,7 +191,7 @@ void inject_log(const char *format, ...)
     char line[4608];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(line, sizeof line, format, args);
+    int n = vsnprintf(line, sizeof line, format, args); /* NOLINT(clang-analyzer-valist.Uninitialized): va_start is above */
     va_end(args);
     if (!state.log[0] || n < 0)
         return;

@@ -4,6 +4,7 @@
 # they cannot work here (under sanitizers).
 layer=$3
 shim=$4
+# shellcheck disable=SC2034 # for the scripts
 form=${CLNORM_FAULTS:-short}
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/cli/lib.sh

@@ -29,7 +29,7 @@ void *__libc_realloc(void *p, size_t n);
 void __libc_free(void *p);
 
 #define CALLER     __builtin_return_address(0)
-#define REAL(name) ((__typeof__(&name))real(#name))
+#define REAL(name) ((__typeof__(&name))real(#name)) /* NOLINT(bugprone-macro-parentheses): a name, a list */
 
 static __thread bool inside; /* our own work on a call: what it calls is passed through */
 static bool ready;
@@ -216,7 +216,7 @@ int open(const char *path, int flags, ...)
 {
     va_list args;
     va_start(args, flags);
-    const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
+    const mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0; /* NOLINT(clang-analyzer-valist.Uninitialized): va_start is above */
     va_end(args);
     const char *how = fault("open", CALLER, path);
     return how ? fail(how) : openat(AT_FDCWD, path, flags, mode);
@@ -245,7 +245,7 @@ DIR *opendir(const char *path)
     int name parameters                                                                            \
     {                                                                                              \
         const char *how = fault(#name, CALLER, path);                                              \
-        return how ? fail(how) : REAL(name) arguments;                                             \
+        return how ? fail(how) : REAL(name) arguments; /* NOLINT(bugprone-macro-parentheses) */ \
     }
 BY_NAME(mkdir, (const char *path, mode_t mode), (path, mode))
 BY_NAME(unlink, (const char *path), (path))
@@ -266,7 +266,7 @@ int close(int fd)
     int name parameters                                                                            \
     {                                                                                              \
         const char *how = fault_fd(#name, CALLER, fd);                                             \
-        return how ? fail(how) : REAL(name) arguments;                                             \
+        return how ? fail(how) : REAL(name) arguments; /* NOLINT(bugprone-macro-parentheses) */ \
     }
 BY_FD(fsync, (int fd), (fd))
 BY_FD(fstat, (int fd, struct stat *st), (fd, st))
