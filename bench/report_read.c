@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "json.h"
 #include "report.h"
 
 /* After the first failure the getters below leave everything as it is. */
@@ -27,9 +28,6 @@ static void fail(reader *r, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    for (char *s = text; *s; s++) /* the file's bytes stay off the terminal */
-        if ((unsigned char)*s < 32 || *s == 127)
-            *s = '?';
     r->rc = CLN_FAIL(r->err, CLN_ERR_DATA, "%s: %s: %s", r->path, r->place, text);
 }
 
@@ -296,13 +294,16 @@ int cln_bench_read_json(const char *path, cln_bench_report *out, cln_error *err)
     unsigned char *bytes = NULL;
     size_t n = 0;
     json_error_t at;
+    bool no_memory;
     *out = (cln_bench_report){0};
     r.rc = cln_file_read_all(path, CLN_BENCH_MAX_FILE, &bytes, &n, err);
     if (r.rc)
         return r.rc;
-    json_t *root = json_loadb((const char *)bytes, n, JSON_REJECT_DUPLICATES, &at);
+    json_t *root = cln_json_load(bytes, n, JSON_REJECT_DUPLICATES, &at, &no_memory);
     free(bytes);
-    if (!root)
+    if (no_memory)
+        r.rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    else if (!root)
         fail(&r, "line %d: %s", at.line, at.text);
     else if (!json_is_object(root))
         fail(&r, "not an object");

@@ -22,6 +22,7 @@ enum {
     META = PARTS, /* index of the class names */
     FILES,
     CHUNK = 64,          /* records read at a time */
+    PIECE = 4096,        /* records that memory is made for at a time */
     META_MAX = 64 << 10, /* bytes */
     MAX_ENTRIES = 1000,
     BLOCK = 128 << 10,
@@ -116,14 +117,20 @@ static int read_batch(build *b, int part, stream *s, cln_error *err)
     bool test = part == TEST;
     uint8_t **x = test ? &d->test_x : &d->train_x, **y = test ? &d->test_y : &d->train_y;
     size_t *total = test ? &d->n_test : &d->n_train;
+    int rc = CLN_OK;
     for (int i = 0; !test && i < part; i++)
         at += b->count[i];
-    if (open_gap(x, IMAGE, *total, at, n) || open_gap(y, 1, *total, at, n))
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory for %zu images of %s", *total + n,
-                        s->from);
-    *total += n;
-    b->count[part] = n;
-    return split_records(s, *x + at * IMAGE, *y + at, n, err);
+    /* Piece by piece, so that a size which is not true costs no memory. */
+    for (size_t got = 0, k; !rc && got < n; got += k, at += k) {
+        k = n - got < PIECE ? n - got : PIECE;
+        if (open_gap(x, IMAGE, *total, at, k) || open_gap(y, 1, *total, at, k))
+            return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory for %zu images of %s", *total + n,
+                            s->from);
+        *total += k;
+        b->count[part] += k;
+        rc = split_records(s, *x + at * IMAGE, *y + at, k, err);
+    }
+    return rc;
 }
 
 static int read_meta(build *b, stream *s, cln_error *err)
@@ -300,6 +307,9 @@ static int read_entries(struct archive *a, build *b, const char *from, cln_error
         int file = regular ? file_index(path, &residuals) : -1;
         if (file < 0)
             continue;
+        if (archive_entry_sparse_count(entry) > 0) /* zeros without end from no bytes at all */
+            return CLN_FAIL(err, CLN_ERR_DATA, "%s: %s is stored with holes: not CIFAR-10", from,
+                            FILE_NAMES[file]);
         stream s = {archive_read_entry, a, from, FILE_NAMES[file], size, residuals};
         int rc = read_file(b, file, &s, err);
         if (rc)

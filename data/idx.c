@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803 };
+enum { MAGIC_LABELS = 0x801, MAGIC_IMAGES = 0x803, PIECE = 16 << 20 /* bytes that memory is made for at a time */ };
 
 static const char *const SETS[2] = {"train", "t10k"};
 
@@ -51,11 +51,12 @@ static int open_idx(idx_file *f, const char *dir, const char *set, const char *k
     return cln_source_open(f->path, &f->source, err);
 }
 
-/* Exactly n bytes of the `what`. */
-static int read_bytes(idx_file *f, uint8_t *out, size_t n, const char *what, cln_error *err)
+/* Bytes got … end of the n bytes of the `what`. */
+static int read_bytes(idx_file *f, uint8_t *out, size_t got, size_t end, size_t n, const char *what,
+                      cln_error *err)
 {
-    for (size_t got = 0; got < n;) {
-        long k = cln_source_read(f->source, out + got, n - got, err);
+    while (got < end) {
+        long k = cln_source_read(f->source, out + got, end - got, err);
         if (k < 0)
             return (int)k;
         if (!k)
@@ -64,6 +65,22 @@ static int read_bytes(idx_file *f, uint8_t *out, size_t n, const char *what, cln
         got += (size_t)k;
     }
     return CLN_OK;
+}
+
+/* All n bytes, into memory that grows with what is there, so that a size which is not true costs none. *out is
+ * the caller's, also on failure. */
+static int read_growing(idx_file *f, uint8_t **out, size_t n, const char *what, cln_error *err)
+{
+    int rc = CLN_OK;
+    for (size_t got = 0, k; !rc && got < n; got += k) {
+        k = n - got < PIECE ? n - got : PIECE;
+        uint8_t *grown = realloc(*out, got + k);
+        if (!grown)
+            return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory for the %zu bytes of %s", n, f->path);
+        *out = grown;
+        rc = read_bytes(f, grown, got, got + k, n, what, err);
+    }
+    return rc;
 }
 
 /* Nothing may follow; the read that finds the end also verifies gzip's checksum. */
@@ -84,7 +101,7 @@ static uint32_t big_endian(const uint8_t *p)
 static int read_images(idx_file *f, cln_dataset *d, bool test, cln_error *err)
 {
     uint8_t head[16];
-    int rc = read_bytes(f, head, sizeof head, "header", err);
+    int rc = read_bytes(f, head, 0, sizeof head, sizeof head, "header", err);
     if (rc)
         return rc;
     uint32_t n = big_endian(head + 4), h = big_endian(head + 8), w = big_endian(head + 12);
@@ -103,16 +120,11 @@ static int read_images(idx_file *f, cln_dataset *d, bool test, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_DATA, "%s: images of %ux%u, but the training images are %dx%d",
                         f->path, h, w, d->h, d->w);
     size_t bytes = (size_t)n * h * w;
-    uint8_t *x = malloc(bytes);
-    if (!x)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory for the %zu bytes of %s", bytes,
-                        f->path);
     d->c = 1;
     d->h = (int)h;
     d->w = (int)w;
     *(test ? &d->n_test : &d->n_train) = n;
-    *(test ? &d->test_x : &d->train_x) = x;
-    rc = read_bytes(f, x, bytes, "images", err);
+    rc = read_growing(f, test ? &d->test_x : &d->train_x, bytes, "images", err);
     return rc ? rc : read_end(f, err);
 }
 
@@ -120,7 +132,7 @@ static int read_labels(idx_file *f, cln_dataset *d, bool test, cln_error *err)
 {
     uint8_t head[8];
     size_t n = test ? d->n_test : d->n_train;
-    int rc = read_bytes(f, head, sizeof head, "header", err);
+    int rc = read_bytes(f, head, 0, sizeof head, sizeof head, "header", err);
     if (rc)
         return rc;
     if (big_endian(head) != MAGIC_LABELS)
@@ -129,11 +141,7 @@ static int read_labels(idx_file *f, cln_dataset *d, bool test, cln_error *err)
     if (big_endian(head + 4) != n)
         return CLN_FAIL(err, CLN_ERR_DATA, "%s: %u labels, but there are %zu images", f->path,
                         big_endian(head + 4), n);
-    uint8_t *y = malloc(n);
-    if (!y)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory for the labels of %s", f->path);
-    *(test ? &d->test_y : &d->train_y) = y;
-    rc = read_bytes(f, y, n, "labels", err);
+    rc = read_growing(f, test ? &d->test_y : &d->train_y, n, "labels", err);
     return rc ? rc : read_end(f, err);
 }
 

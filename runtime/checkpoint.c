@@ -5,6 +5,7 @@
 #include "json.h"
 #include "options.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,7 +183,8 @@ int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *e
     const char *at = v[6];
     for (int i = 0; i < out->input.c; i++) {
         int used = 0;
-        if (sscanf(at, "%f %f%n", &out->mean[i], &out->std[i], &used) != 2 || !(out->std[i] > 0))
+        if (sscanf(at, "%f %f%n", &out->mean[i], &out->std[i], &used) != 2 ||
+            !isfinite(out->mean[i]) || !isfinite(out->std[i]) || !(out->std[i] > 0))
             return bad_info(st, keys[6], err);
         at += used;
     }

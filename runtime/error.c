@@ -37,6 +37,8 @@ static void make_one_line(char *text)
     for (char *p = text; *p; p++)
         if (*p == '\n' || *p == '\r' || *p == '\t')
             *p = ' ';
+        else if ((unsigned char)*p < ' ' || *p == 0x7f) /* nothing that a terminal would obey */
+            *p = '?';
 }
 
 int cln_error_set(cln_error *err, int code, const char *file, int line, const char *fmt, ...)

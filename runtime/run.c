@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "json.h"
+#include "options.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { MAX_METRICS = 64 << 20 }; /* bytes of a metrics.jsonl that is read */
+/* Bytes that are read of a config.json, of a metrics.jsonl, and of one of its lines. */
+enum { MAX_CONFIG = 1 << 20, MAX_METRICS = 64 << 20, MAX_METRICS_LINE = 4096 };
 
 /* The summary first: a folder that was half cleared must not pass for a finished run. */
 static const char *const run_files[] = {CLN_RUN_SUMMARY, CLN_RUN_CHECKPOINT, CLN_RUN_MODEL,
@@ -293,6 +295,30 @@ int cln_run_write_json(const cln_run *run, const char *name, const json_t *value
     return rc;
 }
 
+int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err)
+{
+    unsigned char *bytes = NULL;
+    size_t n;
+    int rc = cln_file_read_all(path, MAX_CONFIG, &bytes, &n, err);
+
+    if (rc != 0)
+        return rc;
+    bool no_memory;
+    json_t *config = cln_json_load(bytes, n, 0, NULL, &no_memory);
+    const char *source = json_string_value(json_object_get(config, "data"));
+    free(bytes);
+    if (no_memory)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
+    else if (config == NULL || source == NULL || strlen(source) >= size)
+        rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
+    else
+        rc = cln_options_from_json(json_object_get(config, "options"), options, err);
+    if (rc == 0)
+        strcpy(data, source);
+    json_decref(config);
+    return rc;
+}
+
 /* ---- metrics --------------------------------------------------------------------------------- */
 
 int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err)
@@ -329,6 +355,9 @@ static int parse_metrics(const char *text, size_t n, cln_metrics *m, const char 
                          cln_error *err)
 {
     bool no_memory;
+    if (n > MAX_METRICS_LINE)
+        return CLN_FAIL(err, CLN_ERR_DATA, "%s:%d: a line of %zu bytes, at most %d are expected", path, number, n,
+                        MAX_METRICS_LINE);
     json_t *line = cln_json_load(text, n, JSON_REJECT_DUPLICATES, NULL, &no_memory);
     if (no_memory)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);

@@ -56,6 +56,12 @@ json_t *cln_run_text(const char *s);
 /* `value` as text, indented by 2, atomically. For config.json and the like. */
 int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err);
 
+/* ---- config.json: what resuming takes from it ---------------------------------------------------- */
+
+/* The settings and where the data were, into `data` of `size` bytes. CLN_ERR_IO, CLN_ERR_DATA (too large),
+ * CLN_ERR_CHECKPOINT. Outputs are untouched on failure. */
+int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err);
+
 /* ---- metrics.jsonl: one object a line with the fields of cln_metrics by name -------------------- */
 
 /* Appends a line and syncs. Numbers that are not finite become null. */

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "../figure.h"
-#include "../json.h"
 #include "../options.h"
 #include "../run.h"
 #include "../train.h"
@@ -142,27 +141,8 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
 static int read_config(settings *s, cln_error *err)
 {
     char path[CLN_PATH_MAX];
-    unsigned char *bytes = NULL;
-    size_t n;
     int rc = cln_path_join(path, sizeof path, s->resume, CLN_RUN_CONFIG, err);
-    if (!rc)
-        rc = cln_file_read_all(path, 1 << 20, &bytes, &n, err);
-    if (rc)
-        return rc;
-    bool no_memory;
-    json_t *config = cln_json_load(bytes, n, 0, NULL, &no_memory);
-    const char *source = json_string_value(json_object_get(config, "data"));
-    free(bytes);
-    if (no_memory)
-        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
-    else if (!config || !source || strlen(source) >= sizeof s->data_from_config)
-        rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
-    else
-        rc = cln_options_from_json(json_object_get(config, "options"), &s->options, err);
-    if (!rc)
-        strcpy(s->data_from_config, source);
-    json_decref(config);
-    return rc;
+    return rc ? rc : cln_config_read(path, &s->options, s->data_from_config, sizeof s->data_from_config, err);
 }
 
 /* "models/x.net" -> "x" */
