@@ -50,8 +50,8 @@ kernel void norm_fwd_stats(global const float *z,  // (N, H, W, C)
             m2 += d * d;
         }
         float pair_mean[V], pair_m2[V];
-        VSTORE(mean + rest / (float)count, pair_mean);
-        VSTORE(m2 - rest * rest / (float)count, pair_m2);
+        PSTORE(mean + rest / (float)count, pair_mean);
+        PSTORE(m2 - rest * rest / (float)count, pair_m2);
         global float *out = stats + (((size_t)n * tiles + t) * C + c) * 2;
         for (int i = 0; i < V; i++) {
             out[2 * i] = pair_mean[i];
@@ -231,8 +231,8 @@ static window unpool(global const float *w, size_t row, int C, vec mu, vec a, ve
 static void store_pairs(vec x, vec y, global float *out)
 {
     float px[V], py[V];
-    VSTORE(x, px);
-    VSTORE(y, py);
+    PSTORE(x, px);
+    PSTORE(y, py);
     for (int i = 0; i < V; i++) {
         out[2 * i] = px[i];
         out[2 * i + 1] = py[i];
