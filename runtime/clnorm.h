@@ -97,7 +97,7 @@ typedef struct cln_train_options {
     int val_split;          /* hold out the last K training images in place of the test set; 0: none */
     int limit;              /* train on the first K images only; 0: all */
     int kernel_class;       /* 0 by the device, 1 vector, 2 simt */
-    int conv;               /* -1 by the table, 0 vector, 1 simt, 2 gemm */
+    int conv;               /* -1 by the table, 0 vector, 1 simt, 2 gemm, 3 winograd */
     bool fuse;
 } cln_train_options;
 

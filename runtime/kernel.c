@@ -209,8 +209,9 @@ static int set_args(const cln_kernel *k, const cln_arg *args, size_t n_args, cln
                         k->name, k->n_args, n_args);
     for (size_t i = 0; i < n_args; i++) {
         const cln_arg *a = &args[i];
-        const size_t size = a->kind == CLN_ARG_MEM ? sizeof(cl_mem) : sizeof(cl_int);
-        cl_int status = clSetKernelArg(k->id, (cl_uint)i, size, &a->v);
+        const bool local = a->kind == CLN_ARG_LOCAL;
+        const size_t size = local ? a->v.bytes : a->kind == CLN_ARG_MEM ? sizeof(cl_mem) : sizeof(cl_int);
+        cl_int status = clSetKernelArg(k->id, (cl_uint)i, size, local ? NULL : &a->v);
         if (status == CL_SUCCESS)
             continue;
         char call[96];

@@ -35,12 +35,13 @@ static inline cln_range cln_range3(size_t x, size_t y, size_t z, size_t local_x)
 }
 
 typedef struct cln_arg {
-    enum { CLN_ARG_MEM, CLN_ARG_INT, CLN_ARG_UINT, CLN_ARG_FLOAT } kind;
+    enum { CLN_ARG_MEM, CLN_ARG_INT, CLN_ARG_UINT, CLN_ARG_FLOAT, CLN_ARG_LOCAL } kind;
     union {
         cl_mem mem;
         cl_int i;
         cl_uint u;
         cl_float f;
+        size_t bytes;
     } v;
 } cln_arg;
 
@@ -49,6 +50,7 @@ static inline cln_arg CLN_MEM(cln_tensor t) { return (cln_arg){CLN_ARG_MEM, {.me
 static inline cln_arg CLN_INT(int i) { return (cln_arg){CLN_ARG_INT, {.i = i}}; }
 static inline cln_arg CLN_UINT(uint32_t u) { return (cln_arg){CLN_ARG_UINT, {.u = u}}; }
 static inline cln_arg CLN_FLOAT(double f) { return (cln_arg){CLN_ARG_FLOAT, {.f = (cl_float)f}}; }
+static inline cln_arg CLN_LOCAL(size_t bytes) { return (cln_arg){CLN_ARG_LOCAL, {.bytes = bytes}}; } /* local memory */
 
 /* Sets the arguments (their number is checked against the kernel's) and enqueues; does not wait.
  * A global size of 0 in any dimension is a no-op. Errors name the kernel. */

@@ -10,7 +10,7 @@ static const char *const optimizers[] = {"sgd", "adamw", NULL};
 static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
 static const char *const flips[] = {"none", "random", "alternating", NULL};
 static const char *const classes[] = {"auto", "vector", "simt", NULL};
-static const char *const convs[] = {"auto", "vector", "simt", "gemm", NULL};
+static const char *const convs[] = {"auto", "vector", "simt", "gemm", "winograd", NULL};
 
 #define FIELD(name, kind, member, choices, first, help)                                        \
     {name, kind, offsetof(cln_train_options, member), sizeof(((cln_train_options *)0)->member), choices, first, help}
@@ -36,7 +36,7 @@ const cln_field cln_fields[] = {
     FIELD("val-split", CLN_FIELD_INT, val_split, NULL, 0, "test on the last K training images instead"),
     FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
     FIELD("class", CLN_FIELD_CHOICE, kernel_class, classes, 0, "kernels: auto (by the device), vector, simt"),
-    FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm"),
+    FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm, winograd"),
     FIELD("fuse", CLN_FIELD_FLAG, fuse, NULL, 0, "0 or 1: run norm, ReLU and pool as one pass"),
     {NULL, CLN_FIELD_INT, 0, 0, NULL, 0, NULL}};
 

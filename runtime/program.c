@@ -71,12 +71,11 @@ static bool append_from_folder(text_buffer *t, const char *name, bool *found)
     return ok;
 }
 
-static int append_file(text_buffer *t, const char *name, cln_error *err)
+/* The bytes of a kernel file as they are. */
+static int load_file(text_buffer *t, const char *name, cln_error *err)
 {
-    char line[160];
     bool found = false;
-    int n = snprintf(line, sizeof line, "\n#line 1 \"%.120s\"\n", name);
-    if (!text_append(t, line, (size_t)n) || !append_from_folder(t, name, &found))
+    if (!append_from_folder(t, name, &found))
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the source of %s", name);
     if (found)
         return CLN_OK;
@@ -86,6 +85,38 @@ static int append_file(text_buffer *t, const char *name, cln_error *err)
     if (!text_append(t, (const char *)e->bytes, e->size))
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the source of %s", name);
     return CLN_OK;
+}
+
+static bool append_line_number(text_buffer *t, int line, const char *name)
+{
+    char text[160];
+    int n = snprintf(text, sizeof text, "\n#line %d \"%.120s\"\n", line, name);
+    return text_append(t, text, (size_t)n);
+}
+
+/* A file, with the files that its lines `#include "name"` stand for in their place: drivers have no folder to look
+ * for them in. An included file includes none. */
+static int append_file(text_buffer *t, const char *name, cln_error *err)
+{
+    static const char word[] = "#include \"";
+    text_buffer file = {0};
+    char included[64];
+    int line = 1, code = load_file(&file, name, err);
+    bool ok = code || append_line_number(t, line, name);
+    for (const char *at = file.bytes; !code && ok && at && *at; line++) {
+        const size_t length = strcspn(at, "\n"), all = length + (at[length] == '\n');
+        if (strncmp(at, word, sizeof word - 1) == 0 && sscanf(at + sizeof word - 1, "%63[^\"\n]", included) == 1) {
+            ok = append_line_number(t, 1, included);
+            code = ok ? load_file(t, included, err) : CLN_OK;
+            ok = ok && append_line_number(t, line + 1, name);
+        } else
+            ok = text_append(t, at, all);
+        at += all;
+    }
+    free(file.bytes);
+    if (!ok && !code)
+        code = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the source of %s", name);
+    return code;
 }
 
 static int read_source(const char *file, text_buffer *out, cln_error *err)

@@ -5,7 +5,7 @@
 #include "device.h"
 
 typedef enum { CLN_CLASS_AUTO, CLN_CLASS_VECTOR, CLN_CLASS_SIMT } cln_class;
-typedef enum { CLN_CONV_VECTOR, CLN_CONV_SIMT, CLN_CONV_GEMM } cln_conv_algo;
+typedef enum { CLN_CONV_VECTOR, CLN_CONV_SIMT, CLN_CONV_GEMM, CLN_CONV_WINOGRAD } cln_conv_algo;
 
 /* A node's resolved plan. */
 typedef struct cln_tune {
@@ -27,6 +27,6 @@ cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *re
 /* Widest vector that the device likes and that divides `channels` (1, 2, 4, 8 or 16). */
 int cln_tune_width(const cln_device_info *info, cln_class cls, int channels);
 
-const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm" */
+const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd" */
 
 #endif

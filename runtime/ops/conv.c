@@ -16,9 +16,10 @@ typedef struct conv_direction {
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
 {
-    return algo == CLN_CONV_VECTOR ? &cln_conv_vector
-           : algo == CLN_CONV_GEMM ? &cln_conv_gemm
-                                   : &cln_conv_simt;
+    return algo == CLN_CONV_VECTOR     ? &cln_conv_vector
+           : algo == CLN_CONV_GEMM     ? &cln_conv_gemm
+           : algo == CLN_CONV_WINOGRAD ? &cln_conv_winograd
+                                       : &cln_conv_simt;
 }
 
 /* ---- shared with dense ----------------------------------------------------------------------- */

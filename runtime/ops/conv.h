@@ -1,5 +1,5 @@
 /* The algorithms behind the convolution and dense layers. conv.c holds the layer's description and picks;
- * conv_vector.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
+ * conv_vector.c, conv_winograd.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
  *
  * y[n,oy,ox,co] = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co] */
 #ifndef CLN_OPS_CONV_H
@@ -33,7 +33,7 @@ typedef struct cln_conv_impl {
     int (*run)(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err);
 } cln_conv_impl;
 
-extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm;
+extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd;
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 

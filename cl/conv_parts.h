@@ -1,0 +1,157 @@
+// What the convolutions of the vector class share: sizes, and the epilogues that leave the statistics of y for the
+// norm behind and the sums for the norm before (see cln_stage in runtime/op.h).
+
+#define EACH_CHAIN(i) _Pragma("unroll") for (int i = 0; i < 4; i++)
+
+#define INLINE static inline __attribute__((always_inline))
+#define ZERO ((vec)(0.0f))
+
+typedef global const float *restrict conv_in;
+
+// Sizes of one convolution, seen from the output that is written: (oh, ow, oc) from (ih, iw, ic).
+typedef struct {
+    int ih, iw, ic, oh, ow, oc, k, stride, pad;
+} conv_dims;
+
+// out[2*i], out[2*i + 1] = a[i], b[i]
+INLINE void conv_store_pairs(vec a, vec b, global float *out)
+{
+    union {
+        vec v;
+        float f[V];
+    } ua, ub;
+    ua.v = a;
+    ub.v = b;
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        out[2 * i] = ua.f[i];
+        out[2 * i + 1] = ub.f[i];
+    }
+}
+
+// Mean and M2 of `count` pixels, V channels each, `pitch` floats apart, that were just written. Two
+// passes: the strip is in the first-level cache. Four chains hide the latency of the additions.
+INLINE void conv_moments(global const float *y, int count, int pitch, global float *out)
+{
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
+    vec rest[4] = {ZERO, ZERO, ZERO, ZERO}; // what rounding left in the mean
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) s[j] += VLOAD(y + (i + j) * pitch);
+    for (int i = even; i < count; i++)
+        s[0] += VLOAD(y + i * pitch);
+    const vec mean = ((s[0] + s[1]) + (s[2] + s[3])) / (float)count;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) {
+            const vec d = VLOAD(y + (i + j) * pitch) - mean;
+            rest[j] += d;
+            q[j] += d * d;
+        }
+    for (int i = even; i < count; i++) {
+        const vec d = VLOAD(y + i * pitch) - mean;
+        rest[0] += d;
+        q[0] += d * d;
+    }
+    const vec r = (rest[0] + rest[1]) + (rest[2] + rest[3]), m2 = (q[0] + q[1]) + (q[2] + q[3]);
+    conv_store_pairs(mean + r / (float)count, fmax(m2 - r * r / (float)count, ZERO), out);
+}
+
+// What the backward sums need of the stage before (see cln_stage), for the image and V channels.
+typedef struct {
+    vec mu, a, beta;
+    int relu;
+} conv_coef;
+
+// One pixel's g and g * (z - mu): g = dx where the ReLU let z through.
+INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const float *z,
+                          conv_coef c)
+{
+    vec g = VLOAD(dx);
+    const vec zc = VLOAD(z) - c.mu;
+    if (c.relu)
+        g = select(ZERO, g, zc * c.a + c.beta > ZERO);
+    *s += g;
+    *q += g * zc;
+}
+
+// (sum g, sum g * (z - mu)) over `count` pixels.
+INLINE void conv_sums(global const float *dx, global const float *z, int count, int pitch,
+                      conv_coef c, global float *out)
+{
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) conv_add_sums(&s[j], &q[j], dx + (i + j) * pitch, z + (i + j) * pitch, c);
+    for (int i = even; i < count; i++)
+        conv_add_sums(&s[0], &q[0], dx + i * pitch, z + i * pitch, c);
+    conv_store_pairs((s[0] + s[1]) + (s[2] + s[3]), (q[0] + q[1]) + (q[2] + q[3]), out);
+}
+
+// The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
+// window in z (2 rows x 2 cols).
+INLINE void conv_sums_pool(global const float *dx, global const float *z, int rows, int cols,
+                           int pitch, conv_coef c, global float *out)
+{
+    vec s = ZERO, q = ZERO;
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++) {
+            vec g = VLOAD(dx + (y * cols + x) * pitch);
+            global const float *zp = z + (4 * y * cols + 2 * x) * pitch;
+            vec zc = VLOAD(zp) - c.mu, u = zc * c.a + c.beta;
+#pragma unroll
+            for (int i = 1; i < 4; i++) {
+                const vec zi = VLOAD(zp + ((i >> 1) * 2 * cols + (i & 1)) * pitch) - c.mu;
+                const vec ui = zi * c.a + c.beta;
+                zc = select(zc, zi, ui > u);
+                u = select(u, ui, ui > u);
+            }
+            if (c.relu)
+                g = select(ZERO, g, u > ZERO);
+            s += g;
+            q += g * zc;
+        }
+    conv_store_pairs(s, q, out);
+}
+
+// Sums for `channels` channels of a strip of `rows` rows, dx and z being its first pixels and coefs what the stage
+// before has for its first channel.
+INLINE void conv_leave_sums(global const float *dx, global const float *z, global const float *mu,
+                            global const float *a, global const float *beta, int relu, int pool,
+                            int rows, int cols, int pitch, int channels, global float *sums)
+{
+    for (int c = 0; c < channels; c += V) {
+        const conv_coef f = {VLOAD(mu + c), VLOAD(a + c), VLOAD(beta + c), relu};
+        if (pool == 2)
+            conv_sums_pool(dx + c, z + c, rows, cols, pitch, f, sums + 2 * c);
+        else
+            conv_sums(dx + c, z + c, rows * cols, pitch, f, sums + 2 * c);
+    }
+}
+
+// ---- backward-params -------------------------------------------------------------------------------
+
+// Sum of `count` pixels of dy for V channels.
+INLINE void conv_db(conv_in dy, int count, int pitch, global float *out)
+{
+    vec s[4] = {ZERO, ZERO, ZERO, ZERO};
+    const int even = count & ~3;
+    for (int i = 0; i < even; i += 4)
+        EACH_CHAIN(j) s[j] += VLOAD(dy + (i + j) * pitch);
+    for (int i = even; i < count; i++)
+        s[0] += VLOAD(dy + i * pitch);
+    VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
+}
+
+// Work-item: 16 vectors of dw, over all chunks in order.
+kernel void conv_bwd_params_sum(conv_in part,              // (chunks, pitch)
+                                global float *restrict dw, // [i] = sum of part[.][first + i]
+                                int chunks, int pitch, int first, int count)
+{
+    const int i0 = get_global_id(0) * (16 * V), i1 = min(i0 + 16 * V, count);
+    for (int i = i0; i < i1; i += V) {
+        vec s = VLOAD(part + first + i);
+        for (int q = 1; q < chunks; q++)
+            s += VLOAD(part + (long)q * pitch + first + i);
+        VSTORE(s, dw + i);
+    }
+}

@@ -1,0 +1,444 @@
+// Winograd convolution for devices with float vectors (CPUs): 3x3, stride 1; forward, backward-data and -params.
+//
+// An output tile of M x M pixels comes from an input patch of S x S, S = M + 2, by S*S multiplications for each pair
+// of channels in place of 9 M*M (Winograd 1980; Lavin & Gray 2016):
+//
+//   y = A' [ (G w G') . (B' d B) ] A             d: the patch; summed over the input channels before A
+//   dw = G' [ (B' d B) . (A dy A') ] G           its adjoint; summed over all tiles before G
+//
+// and dx is the forward pass of dy with flipped weights. For M = 4 the six points at which the polynomials are taken
+// are 0, +-2/3, +-3/2 and infinity: with p q = 1 a transform of six values costs 12 operations, and the error is a
+// third of that of 0, +-1, +-2 (1.2e-6 of the largest output against 3.9e-6). M = 2: 0, +-1, infinity.
+//
+// Layout: images (N, H, W, C), weights (3, 3, Cin, Cout), transformed weights (S*S, Cin, Cout), all float. V divides
+// Cin and Cout; NV * V divides the channels of the output (of dw: Cout), T of dw's Cin.
+//
+// A work-item (local size 1) owns `rows` rows of `group` images (more than one only if the rows are all), the tiles of
+// which are counted through, and keeps in local memory, which on such a device is memory in its own core's cache:
+//   line   (S, columns, Cin)    one row of tiles, transformed along y
+//   vb     (S*S, tiles, Cin)    the transformed input; the tiles rounded up to T
+//   mb     (S*S, tiles, Cout)   the S*S products of matrices vb[i] u[i]
+// In backward-params vb and mb hold x and dy, and acc (S*S, Cin, Cout) the sum over all images of the item.
+// A matrix begins one vector behind the end of the one before: at a power of two all would fall into one set of the
+// first-level cache.
+//
+// M   output pixels of a tile, each way: 2 or 4.
+// T   tiles (in backward-params: input channels) in a register tile of T * NV accumulators; as conv_vector.cl's.
+// NV  vectors of output channels in it.
+#ifndef M
+#define M 4
+#endif
+#ifndef T
+#define T 8
+#endif
+#ifndef NV
+#define NV 2
+#endif
+#define S (M + 2)
+
+#include "conv_parts.h"
+
+#define EACH_POINT(i) _Pragma("unroll") for (int i = 0; i < S; i++)
+#define EACH_TAP(i) _Pragma("unroll") for (int i = 0; i < 3; i++)
+#define EACH_PIXEL(i) _Pragma("unroll") for (int i = 0; i < M; i++)
+#define EACH_TILE(j) _Pragma("unroll") for (int j = 0; j < T; j++)
+#define EACH_VECTOR(v) _Pragma("unroll") for (int v = 0; v < NV; v++)
+
+// ---- the transforms, one way ------------------------------------------------------------------------------------
+
+#if M == 2
+INLINE void to_points(const vec d[S], vec t[S]) // B' d
+{
+    t[0] = d[0] - d[2];
+    t[1] = d[2] + d[1];
+    t[2] = d[2] - d[1];
+    t[3] = d[3] - d[1];
+}
+INLINE void from_points(const vec m[S], vec y[M]) // A' m
+{
+    y[0] = m[0] + (m[1] + m[2]);
+    y[1] = (m[1] - m[2]) + m[3];
+}
+INLINE void gradient_to_points(const vec y[M], vec e[S]) // A y
+{
+    e[0] = y[0];
+    e[1] = y[0] + y[1];
+    e[2] = y[0] - y[1];
+    e[3] = y[1];
+}
+INLINE void weights_to_points(const vec w[3], vec u[S]) // G w
+{
+    const vec even = (w[0] + w[2]) * 0.5f, odd = w[1] * 0.5f;
+    u[0] = w[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = w[2];
+}
+INLINE void weights_from_points(const vec u[S], vec w[3]) // G' u
+{
+    const vec even = (u[1] + u[2]) * 0.5f;
+    w[0] = u[0] + even;
+    w[1] = (u[1] - u[2]) * 0.5f;
+    w[2] = even + u[3];
+}
+#elif M == 4
+#define PP (4.0f / 9.0f) // the squares of the points p = 2/3 and q = 3/2
+#define QQ (9.0f / 4.0f)
+#define P1 (2.0f / 3.0f)
+#define Q1 (3.0f / 2.0f)
+#define GP (1.0f / (2.0f * PP * (PP - QQ))) // 1 / prod (p - other finite points)
+#define GQ (1.0f / (2.0f * QQ * (QQ - PP)))
+INLINE void to_points(const vec d[S], vec t[S])
+{
+    const vec pe = d[4] - QQ * d[2], po = d[3] - QQ * d[1];
+    const vec qe = d[4] - PP * d[2], qo = d[3] - PP * d[1];
+    t[0] = (d[0] + d[4]) - (PP + QQ) * d[2];
+    t[1] = pe + P1 * po;
+    t[2] = pe - P1 * po;
+    t[3] = qe + Q1 * qo;
+    t[4] = qe - Q1 * qo;
+    t[5] = (d[1] + d[5]) - (PP + QQ) * d[3];
+}
+INLINE void from_points(const vec m[S], vec y[M])
+{
+    const vec pe = m[1] + m[2], po = m[1] - m[2], qe = m[3] + m[4], qo = m[3] - m[4];
+    y[0] = m[0] + (pe + qe);
+    y[1] = P1 * po + Q1 * qo;
+    y[2] = PP * pe + QQ * qe;
+    y[3] = (PP * P1) * po + ((QQ * Q1) * qo + m[5]);
+}
+INLINE void gradient_to_points(const vec y[M], vec e[S])
+{
+    const vec pe = y[0] + PP * y[2], po = y[1] + PP * y[3];
+    const vec qe = y[0] + QQ * y[2], qo = y[1] + QQ * y[3];
+    e[0] = y[0];
+    e[1] = pe + P1 * po;
+    e[2] = pe - P1 * po;
+    e[3] = qe + Q1 * qo;
+    e[4] = qe - Q1 * qo;
+    e[5] = y[3];
+}
+INLINE void weights_to_points(const vec w[3], vec u[S])
+{
+    const vec pe = GP * w[0] + (GP * PP) * w[2], po = (GP * P1) * w[1];
+    const vec qe = GQ * w[0] + (GQ * QQ) * w[2], qo = (GQ * Q1) * w[1];
+    u[0] = w[0];
+    u[1] = pe + po;
+    u[2] = pe - po;
+    u[3] = qe + qo;
+    u[4] = qe - qo;
+    u[5] = w[2];
+}
+INLINE void weights_from_points(const vec u[S], vec w[3])
+{
+    const vec pe = GP * (u[1] + u[2]), po = GP * (u[1] - u[2]);
+    const vec qe = GQ * (u[3] + u[4]), qo = GQ * (u[3] - u[4]);
+    w[0] = u[0] + (pe + qe);
+    w[1] = P1 * po + Q1 * qo;
+    w[2] = PP * pe + (QQ * qe + u[5]);
+}
+#else
+#error "M must be 2 or 4"
+#endif
+
+// ---- weights -----------------------------------------------------------------------------------------------------
+
+// A row of u: V output channels at a time. `flip`: u[.][co][ci] from w[2-ky][2-kx][ci][co], for backward-data.
+INLINE void row_of_weights(const int flip, global const float *w, global float *restrict u, int row, int ci, int co)
+{
+    const int ic = flip ? co : ci, oc = flip ? ci : co;
+    for (int c = 0; c < oc; c += V) {
+        vec half_way[S][3];
+        EACH_TAP(kx) {
+            vec k[3], t[S];
+            EACH_TAP(ky) {
+                if (flip) {
+                    union {
+                        vec v;
+                        float f[V];
+                    } g;
+                    for (int i = 0; i < V; i++)
+                        g.f[i] = w[((8 - (3 * ky + kx)) * ci + c + i) * co + row];
+                    k[ky] = g.v;
+                } else
+                    k[ky] = VLOAD(w + ((3 * ky + kx) * ci + row) * co + c);
+            }
+            weights_to_points(k, t);
+            EACH_POINT(i) half_way[i][kx] = t[i];
+        }
+        EACH_POINT(i) {
+            vec t[S];
+            weights_to_points(half_way[i], t);
+            EACH_POINT(j) VSTORE(t[j], u + ((i * S + j) * ic + row) * oc + c);
+        }
+    }
+}
+
+// An item: a row, that is an input channel.
+kernel void conv_fwd_winograd_weights(global const float *w,    // (3, 3, Cin, Cout)
+                                      global float *restrict u, // (S*S, Cin, Cout)
+                                      int ci, int co)
+{
+    row_of_weights(0, w, u, get_global_id(0), ci, co);
+}
+
+kernel void conv_bwd_data_winograd_weights(global const float *w,    // (3, 3, Cin, Cout)
+                                           global float *restrict u, // (S*S, Cout, Cin)
+                                           int ci, int co)
+{
+    row_of_weights(1, w, u, get_global_id(0), ci, co);
+}
+
+// ---- the parts of an item ------------------------------------------------------------------------------------------
+
+// The tiles of an item: tw a row, th rows an image; `all` of them with those that fill up the last T.
+typedef struct {
+    int images, th, tw, all;
+} wino_tiles;
+
+INLINE wino_tiles tiles_of(int images, int rows, int width, int unit)
+{
+    const int th = (rows + M - 1) / M, tw = (width + M - 1) / M;
+    return (wino_tiles){images, th, tw, (images * th * tw + unit - 1) / unit * unit};
+}
+
+// Patches of one row of tiles, the first input row of which is iy0, to line and from there to vb, tile `tile` and on.
+// x: the image; its columns -pad .. -1 and those behind the last are zeros.
+INLINE void patches_to_points(conv_in x, int iy0, int ih, int iw, int ic, int pad, wino_tiles t, int tile,
+                              local vec *line, local vec *vb)
+{
+    const int cv = ic / V, columns = t.tw * M + 2, slice = t.all * cv + 1;
+    for (int ix = -pad; ix < columns - pad; ix++) {
+        conv_in p = x + ((long)iy0 * iw + ix) * ic;
+        local vec *to = line + (ix + pad) * cv;
+        for (int c = 0; c < cv; c++) {
+            vec d[S], e[S];
+            EACH_POINT(i) d[i] = ix >= 0 && ix < iw && iy0 + i >= 0 && iy0 + i < ih ? VLOAD(p + i * iw * ic + c * V) : ZERO;
+            to_points(d, e);
+            EACH_POINT(i) to[i * columns * cv + c] = e[i];
+        }
+    }
+    for (int i = 0; i < S; i++)
+        for (int tx = 0; tx < t.tw; tx++)
+            for (int c = 0; c < cv; c++) {
+                local const vec *from = line + (i * columns + tx * M) * cv + c;
+                local vec *to = vb + i * S * slice + (tile + tx) * cv + c;
+                vec d[S], e[S];
+                EACH_POINT(j) d[j] = from[j * cv];
+                to_points(d, e);
+                EACH_POINT(j) to[j * slice] = e[j];
+            }
+}
+
+// Tiles [from, all) of each of the S*S matrices become zeros.
+INLINE void clear_tiles(local vec *vb, int from, int all, int cv)
+{
+    for (int i = 0; i < S * S; i++)
+        for (int k = from * cv; k < all * cv; k++)
+            vb[i * (all * cv + 1) + k] = ZERO;
+}
+
+// The input of an item: rows [r0, r0 + rows) of the output of images n0 and on.
+INLINE void input_to_points(conv_in x, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
+                            local vec *line, local vec *vb)
+{
+    int tile = 0;
+    for (int n = 0; n < t.images; n++)
+        for (int ty = 0; ty < t.th; ty++, tile += t.tw)
+            patches_to_points(x + (long)(n0 + n) * ih * iw * ic, r0 + ty * M - pad, ih, iw, ic, pad, t, tile, line, vb);
+    clear_tiles(vb, tile, t.all, ic / V);
+}
+
+// mb[i] = vb[i] u[i] for the S*S matrices
+INLINE void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+{
+    const int in_slice = all * ic + V, out_slice = all * (oc / V) + 1;
+    for (int i = 0; i < S * S; i++)
+        for (int c0 = 0; c0 < oc; c0 += NV * V)
+            for (int tile = 0; tile < all; tile += T) {
+                local const float *p = (local const float *)vb + i * in_slice + tile * ic;
+                conv_in w = u + (long)i * ic * oc + c0;
+                vec acc[T * NV];
+                EACH_TILE(j) EACH_VECTOR(v) acc[j * NV + v] = ZERO;
+                for (int c = 0; c < ic; c++, w += oc) {
+                    vec wv[NV];
+                    EACH_VECTOR(v) wv[v] = VLOAD(w + v * V);
+                    EACH_TILE(j) EACH_VECTOR(v) acc[j * NV + v] += (vec)(p[j * ic + c]) * wv[v];
+                }
+                local vec *m = mb + i * out_slice + tile * (oc / V) + c0 / V;
+                EACH_TILE(j) EACH_VECTOR(v) m[j * (oc / V) + v] = acc[j * NV + v];
+            }
+}
+
+// One tile, one vector of channels: from its products m to the pixels of y that exist.
+INLINE void tile_from_points(local const vec *m, int slice, vec bias, int add, global float *y, int rows, int columns,
+                             int ow, int oc)
+{
+    vec half_way[M][S];
+    EACH_POINT(j) {
+        vec d[S], e[M];
+        EACH_POINT(i) d[i] = m[(i * S + j) * slice];
+        from_points(d, e);
+        EACH_PIXEL(i) half_way[i][j] = e[i];
+    }
+    EACH_PIXEL(i) if (i < rows) {
+        vec e[M];
+        from_points(half_way[i], e);
+        EACH_PIXEL(j) if (j < columns) {
+            global float *to = y + ((long)i * ow + j) * oc;
+            VSTORE(e[j] + (add ? VLOAD(to) : bias), to);
+        }
+    }
+}
+
+INLINE void output_from_points(local const vec *mb, conv_in bias, int has_bias, int add, global float *y, int n0,
+                               int r0, int r1, int oh, int ow, int oc, wino_tiles t)
+{
+    const int cv = oc / V, slice = t.all * cv + 1;
+    for (int n = 0, tile = 0; n < t.images; n++)
+        for (int ty = 0; ty < t.th; ty++)
+            for (int tx = 0; tx < t.tw; tx++, tile++) {
+                const int oy = r0 + ty * M, ox = tx * M;
+                global float *to = y + (((long)(n0 + n) * oh + oy) * ow + ox) * oc;
+                for (int c = 0; c < cv; c++) {
+                    vec b = ZERO;
+                    if (has_bias)
+                        b = VLOAD(bias + c * V);
+                    tile_from_points(mb + tile * cv + c, slice, b, add, to + c * V, r1 - oy, ow - ox, ow, oc);
+                }
+            }
+}
+
+// ---- forward and backward-data ---------------------------------------------------------------------------------------
+
+kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin)
+                     conv_in u,                    // (S*S, Cin, Cout)
+                     conv_in bias,                 // (Cout), read when has_bias
+                     global float *restrict y,     // (N, Ho, Wo, Cout)
+                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; when has_stats
+                     local vec *line, local vec *vb, local vec *mb, int images, int h, int wd, int ci, int ho, int wo,
+                     int co, int pad, int rows, int group, int has_bias, int has_stats)
+{
+    const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
+    const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wo, T);
+    input_to_points(x, n0, r0, h, wd, ci, pad, t, line, vb);
+    multiply(vb, u, mb, t.all, ci, co);
+    output_from_points(mb, bias, has_bias, 0, y, n0, r0, r1, ho, wo, co, t);
+    for (int n = n0; has_stats && n < n0 + t.images; n++)
+        for (int c = 0; c < co; c += V)
+            conv_moments(y + ((long)n * ho + r0) * wo * co + c, (r1 - r0) * wo, co,
+                         stats + (((long)n * get_global_size(0) + get_global_id(0)) * co + c) * 2);
+}
+
+kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, Cout)
+                          conv_in u,                   // (S*S, Cout, Cin), flipped
+                          global float *restrict dx,   // (N, H, W, Cin), = or (add) +=
+                          conv_in z,                   // (N, H*pool, W*pool, Cin); to sums: has_sums
+                          conv_in mu, conv_in a,       // [n * coef_stride + c]
+                          conv_in beta,                // (Cin)
+                          global float *restrict sums, // (N, strips, Cin, 2) sum g, sum g (z - mu)
+                          local vec *line, local vec *vb, local vec *mb, int images, int ho, int wo, int co, int h,
+                          int wd, int ci, int pad, int rows, int group, int add, int has_sums, int coef_stride,
+                          int relu, int pool)
+{
+    const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, h), n0 = get_global_id(1) * group;
+    const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wd, T);
+    input_to_points(dy, n0, r0, ho, wo, co, pad, t, line, vb);
+    multiply(vb, u, mb, t.all, co, ci);
+    output_from_points(mb, dy, 0, add, dx, n0, r0, r1, h, wd, ci, t);
+    for (int n = n0; has_sums && n < n0 + t.images; n++)
+        conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
+                        mu + n * coef_stride, a + n * coef_stride, beta, relu, pool, r1 - r0, wd, ci, ci,
+                        sums + ((long)n * get_global_size(0) + get_global_id(0)) * ci * 2);
+}
+
+// ---- backward-params ---------------------------------------------------------------------------------------------------
+
+// dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros.
+INLINE void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow, int oc, wino_tiles t, local vec *mb)
+{
+    const int cv = oc / V, slice = t.all * cv + 1;
+    int tile = 0;
+    for (int n = 0; n < t.images; n++)
+        for (int ty = 0; ty < t.th; ty++)
+            for (int tx = 0; tx < t.tw; tx++, tile++)
+                for (int c = 0; c < cv; c++) {
+                    const int oy = r0 + ty * M, ox = tx * M;
+                    conv_in from = dy + (((long)(n0 + n) * oh + oy) * ow + ox) * oc + c * V;
+                    local vec *to = mb + tile * cv + c;
+                    vec half_way[S][M];
+                    EACH_PIXEL(j) {
+                        vec d[M], e[S];
+                        EACH_PIXEL(i) d[i] = oy + i < r1 && ox + j < ow ? VLOAD(from + (i * ow + j) * oc) : ZERO;
+                        gradient_to_points(d, e);
+                        EACH_POINT(i) half_way[i][j] = e[i];
+                    }
+                    EACH_POINT(i) {
+                        vec e[S];
+                        gradient_to_points(half_way[i], e);
+                        EACH_POINT(j) to[(i * S + j) * slice] = e[j];
+                    }
+                }
+}
+
+// acc[i] = or (add) += vb[i]' mb[i] for the S*S matrices
+INLINE void multiply_transposed(local const vec *vb, local const vec *mb, local vec *acc, int tiles, int add, int ic,
+                                int oc)
+{
+    const int in_slice = tiles * ic + V, out_slice = tiles * (oc / V) + 1;
+    for (int i = 0; i < S * S; i++)
+        for (int c0 = 0; c0 < oc / V; c0 += NV)
+            for (int k0 = 0; k0 < ic; k0 += T) {
+                local const float *p = (local const float *)vb + i * in_slice + k0;
+                local const vec *g = mb + i * out_slice + c0;
+                local vec *out = acc + (i * ic + k0) * (oc / V) + c0;
+                vec sum[T * NV];
+                EACH_TILE(j) EACH_VECTOR(v) sum[j * NV + v] = add ? out[j * (oc / V) + v] : ZERO;
+                for (int tile = 0; tile < tiles; tile++, p += ic, g += oc / V) {
+                    vec gv[NV];
+                    EACH_VECTOR(v) gv[v] = g[v];
+                    EACH_TILE(j) EACH_VECTOR(v) sum[j * NV + v] += (vec)(p[j]) * gv[v];
+                }
+                EACH_TILE(j) EACH_VECTOR(v) out[j * (oc / V) + v] = sum[j * NV + v];
+            }
+}
+
+INLINE void weights_of(local const vec *acc, global float *dw, int ic, int oc)
+{
+    const int slice = ic * (oc / V);
+    for (int k = 0; k < slice; k++) {
+        vec half_way[3][S];
+        EACH_POINT(j) {
+            vec d[S], e[3];
+            EACH_POINT(i) d[i] = acc[(i * S + j) * slice + k];
+            weights_from_points(d, e);
+            EACH_TAP(i) half_way[i][j] = e[i];
+        }
+        EACH_TAP(i) {
+            vec e[3];
+            weights_from_points(half_way[i], e);
+            EACH_TAP(j) VSTORE(e[j], dw + ((long)(3 * i + j) * slice + k) * V);
+        }
+    }
+}
+
+// The item of `chunk` images goes through them `group` at a time, `rows` rows each.
+kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, Cin)
+                            conv_in dy,                  // (N, Ho, Wo, Cout)
+                            global float *restrict part, // (chunks, 9*Cin*Cout + Cout): dw, db
+                            local vec *line, local vec *vb, local vec *mb, local vec *acc, int images, int chunk,
+                            int h, int wd, int ci, int ho, int wo, int co, int pad, int rows, int group, int has_bias)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, images), weights = 9 * ci * co;
+    global float *out = part + (long)get_global_id(0) * (weights + co);
+    for (int n = first; n < last; n += group)
+        for (int r = 0; r < ho; r += rows) {
+            const wino_tiles t = tiles_of(min(group, last - n), min(rows, ho - r), wo, 1);
+            input_to_points(x, n, r, h, wd, ci, pad, t, line, vb);
+            gradient_of_tiles(dy, n, r, min(r + rows, ho), ho, wo, co, t, mb);
+            multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co);
+        }
+    weights_of(acc, out, ci, co);
+    for (int c = 0; has_bias && c < co; c += V)
+        conv_db(dy + (long)first * ho * wo * co + c, (last - first) * ho * wo, co, out + weights + c);
+}

@@ -1,0 +1,223 @@
+/* Winograd convolution for the vector class (see cl/conv_winograd.cl for the mathematics and the layout).
+ *
+ * As in conv_vector.c, what an item owns follows from the shape and the vector width alone, never from the number
+ * of threads. cl/NOTES.md has the measurements. */
+#include "conv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ITEM_TILES = 16,    /* of forward and backward-data: u passes through the cache once for so many */
+    SUM_TILES = 32      /* of backward-params: acc passes once for so many */
+};
+
+typedef struct conv_winograd {
+    cln_conv_shape s;
+    int direction;
+    int v, m, t, nv;
+    int rows, group, chunk; /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
+    size_t line, vb, mb, acc; /* bytes of local memory */
+    cln_kernel weights, main, sum;
+} conv_winograd;
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+/* Widest vector that the device likes and that divides both. */
+static int vector_of(const cln_device_info *info, int ci, int co)
+{
+    const int widest = info->vector_width > 4 ? (int)info->vector_width : 4;
+    for (int v = 16; v >= 4; v /= 2)
+        if (v <= widest && ci % v == 0 && co % v == 0)
+            return v;
+    return 0;
+}
+
+/* What the kernel writes: (h, w, c) from `from` channels. */
+typedef struct output {
+    int h, w, c, from;
+} output;
+
+static output output_of(const cln_conv_shape *s, int direction)
+{
+    return direction == CLN_CONV_BWD_DATA ? (output){s->h, s->w, s->ci, s->co} : (output){s->ho, s->wo, s->co, s->ci};
+}
+
+/* Rows that make `tiles` tiles, or all rows of several images. */
+static void cut(conv_winograd *c)
+{
+    const output o = output_of(&c->s, c->direction);
+    const bool params = c->direction == CLN_CONV_BWD_PARAMS;
+    const int wanted = params ? SUM_TILES : ITEM_TILES, tw = cln_div_up(o.w, c->m), th = cln_div_up(o.h, c->m);
+    int rows = 1;
+    while (rows < th && 2 * rows * tw <= wanted)
+        rows *= 2;
+    c->rows = min_int(rows, th) * c->m;
+    c->group = rows >= th && wanted > th * tw ? wanted / (th * tw) : 1;
+    c->chunk = c->group > 4 ? c->group : 4 / c->group * c->group;
+    const int unit = params ? 1 : c->t, tiles = cln_div_up(c->group * min_int(rows, th) * tw, unit) * unit;
+    const size_t points = (size_t)(c->m + 2) * (c->m + 2), f = sizeof(float);
+    c->line = (size_t)(c->m + 2) * (tw * c->m + 2) * o.from * f;
+    c->vb = points * ((size_t)tiles * o.from + c->v) * f;
+    c->mb = points * ((size_t)tiles * o.c + c->v) * f;
+    c->acc = params ? points * c->s.ci * c->s.co * f : 0;
+}
+
+/* All that follows from the shape; v is 0 where the kernels do not cover it. */
+static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    const output o = output_of(s, direction);
+    conv_winograd c = {.s = *s, .direction = direction};
+    if (s->k != 3 || s->stride != 1)
+        return c;
+    c.v = vector_of(info, s->ci, s->co);
+    if (!c.v)
+        return c;
+    c.m = min_int(o.h, o.w) > 2 ? 4 : 2;
+    c.nv = o.c / c.v % 2 == 0 ? 2 : 1;
+    c.t = c.v == 16 ? 8 : 4; /* 16 accumulators out of AVX-512's 32 registers, 8 out of 16 */
+    cut(&c);
+    if (c.line + c.vb + c.mb + c.acc > info->local_mem)
+        c.v = 0;
+    return c;
+}
+
+static bool winograd_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    return info->local_is_global && lay_out(info, s, direction).v > 0;
+}
+
+static void winograd_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
+                            size_t *scratch, size_t *saved)
+{
+    const conv_winograd c = lay_out(info, s, direction);
+    const size_t weights = (size_t)s->ci * s->co;
+    const bool params = direction == CLN_CONV_BWD_PARAMS;
+    *saved = params ? 0 : weights * (size_t)(c.m + 2) * (c.m + 2) * sizeof(float);
+    *scratch = params ? (size_t)cln_div_up(n, c.chunk) * (9 * weights + s->co) * sizeof(float) : 0;
+}
+
+static int winograd_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
+{
+    if (direction == CLN_CONV_BWD_PARAMS || !winograd_supports(info, s, direction))
+        return 0;
+    return lay_out(info, s, direction).rows * pool;
+}
+
+static void winograd_destroy(void *state)
+{
+    conv_winograd *c = state;
+    if (!c)
+        return;
+    cln_kernel_free(&c->weights);
+    cln_kernel_free(&c->main);
+    cln_kernel_free(&c->sum);
+    free(c);
+}
+
+static int winograd_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+{
+    static const char *const names[][3] = {
+        {"conv_fwd_winograd", "conv_fwd_winograd_weights", NULL},
+        {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", NULL},
+        {"conv_bwd_params_winograd", NULL, "conv_bwd_params_sum"}};
+    if (!winograd_supports(&node->dev->info, s, direction))
+        return CLN_FAIL(err, CLN_ERR_INTERNAL,
+                        "the Winograd convolution does not cover this shape; ask supports first");
+    conv_winograd *c = malloc(sizeof *c);
+    if (!c)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
+    *c = lay_out(&node->dev->info, s, direction);
+    cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
+    char options[64];
+    snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d -D NV=%d", c->v, c->m, c->t, c->nv);
+    for (int i = 0; i < 3; i++) {
+        int rc = names[direction][i]
+                     ? cln_kernel_new(node->dev, "conv_winograd.cl", names[direction][i], options, kernels[i], err)
+                     : CLN_OK;
+        if (rc) {
+            winograd_destroy(c);
+            return rc;
+        }
+    }
+    *state = c;
+    return CLN_OK;
+}
+
+/* Items of forward and backward-data: strips, groups of images. */
+static cln_range items_of(const conv_winograd *c, int n)
+{
+    const output o = output_of(&c->s, c->direction);
+    return cln_range3((size_t)cln_div_up(o.h, c->rows), (size_t)cln_div_up(n, c->group), 1, 1);
+}
+
+static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
+    int rc = cln_run(&c->weights, cln_range1((size_t)s->ci, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
+                     CLN_INT(s->ci), CLN_INT(s->co));
+    if (rc)
+        return rc;
+    return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
+                   CLN_MEM(node->y), CLN_MEM(stats), CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
+                   CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                   CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
+                   CLN_INT(node->stats_for != NULL));
+}
+
+static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, int n, cln_error *err)
+{
+    static const cln_stage none = {.pool = 1};
+    const cln_conv_shape *s = &c->s;
+    const bool sums = node->sums_for && node->sums_for->norm;
+    const cln_stage *g = sums ? node->sums_for : &none;
+    int rc = cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
+                     CLN_INT(s->ci), CLN_INT(s->co));
+    if (rc)
+        return rc;
+    return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->dy), CLN_MEM(u), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
+                   CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_LOCAL(c->line),
+                   CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_INT(n), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
+                   CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(2 - s->pad), CLN_INT(c->rows),
+                   CLN_INT(c->group), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(g->coef_stride),
+                   CLN_INT(g->relu), CLN_INT(g->pool));
+}
+
+static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co, per_item = 16 * c->v;
+    int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
+                     CLN_MEM(node->scratch), CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
+                     CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                     CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows),
+                     CLN_INT(c->group), CLN_INT(s->bias));
+    if (!rc)
+        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
+    if (!rc && s->bias)
+        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
+    return rc;
+}
+
+static int winograd_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+{
+    const conv_winograd *c = state;
+    if (c->direction == CLN_CONV_FWD)
+        return run_fwd(c, node, saved, n, err);
+    if (c->direction == CLN_CONV_BWD_DATA)
+        return run_bwd_data(c, node, saved, n, err);
+    return run_bwd_params(c, node, n, err);
+}
+
+const cln_conv_impl cln_conv_winograd = {
+    .name = "winograd",
+    .supports = winograd_supports,
+    .memory = winograd_memory,
+    .strip_rows = winograd_strip_rows,
+    .create = winograd_create,
+    .destroy = winograd_destroy,
+    .run = winograd_run,
+};
