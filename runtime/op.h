@@ -113,6 +113,7 @@ typedef struct cln_node {
     cln_tensor param[CLN_MAX_PARAMS], grad[CLN_MAX_PARAMS], state[CLN_MAX_STATES];
     cln_tensor saved[CLN_MAX_SAVED], scratch;
     cln_tensor zeros;                       /* at least 4 KiB of zero bytes, never written */
+    bool inference;                         /* only forward will run */
     bool skip;                              /* absorbed: forward and backward do nothing */
     cln_stage *stage;                       /* host of a stage: its own stage (owned by the node), else NULL */
     cln_stage *stats_for;                   /* producer: leave tile statistics of y there (stats_for->stat_rows) */

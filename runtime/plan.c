@@ -329,6 +329,7 @@ static int resolve(cln_plan *plan)
         cln_node *node = &plan->nodes[i];
         node->layer = layer;
         node->dev = plan->dev;
+        node->inference = plan->options.inference;
         node->tune.cls = cln_tune_class(info, &plan->options.tune);
         node->tune.v = cln_tune_width(info, node->tune.cls, layer->in[0].c);
         node->tune.local = node->tune.cls == CLN_CLASS_VECTOR ? 1 : 64;

@@ -1,4 +1,4 @@
-/* The vector class convolution against a naive double-precision reference: every direction and epilogue,
+/* The vector class convolutions, direct and Winograd's, against a naive double-precision reference: every direction and epilogue,
  * awkward shapes, NaN-poisoned outputs between guard bands, each run twice and compared bit for bit. */
 #include <check.h>
 #include <math.h>
@@ -15,6 +15,9 @@ static const double tolerance = 1e-5; /* of the largest reference value */
 typedef struct shape {
     int n, run, h, w, ci, co, k, stride, pad, bias;
 } shape;
+
+static const cln_conv_impl *const impls[] = {&cln_conv_vector, &cln_conv_winograd};
+static const cln_conv_impl *impl; /* the one under test */
 
 static cln_device *dev;
 static cln_error err;
@@ -94,6 +97,21 @@ static float *fill(cln_tensor t, double middle, double step)
     return p;
 }
 
+static cln_conv_shape conv_shape(shape s);
+
+/* The next algorithm that covers the shape; ends with false. Begins anew after that. */
+static bool next_impl(shape s, int direction)
+{
+    const cln_conv_shape c = conv_shape(s);
+    size_t i = 0;
+    while (impl && impls[i++] != impl)
+        ;
+    for (impl = NULL; !impl && i < sizeof impls / sizeof impls[0]; i++)
+        if (impls[i]->supports(&dev->info, &c, direction))
+            impl = impls[i];
+    return impl != NULL;
+}
+
 static cln_conv_shape conv_shape(shape s)
 {
     return (cln_conv_shape){.h = s.h,
@@ -155,15 +173,15 @@ static void run_twice(cln_node *node, shape s, int direction, cln_tensor saved,
     const cln_conv_shape c = conv_shape(s);
     void *state = NULL;
     float *first[3] = {NULL, NULL, NULL};
-    ck_assert(cln_conv_vector.supports(&dev->info, &c, direction));
-    OK(cln_conv_vector.create(node, &c, direction, &state, &err));
+    ck_assert(impl->supports(&dev->info, &c, direction));
+    OK(impl->create(node, &c, direction, &state, &err));
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < n_out; i++)
             if (initial[i])
                 OK(cln_tensor_write(dev, out[i], 0, initial[i], out[i].bytes, &err));
             else
                 OK(cln_tensor_fill(dev, out[i], POISON, &err));
-        OK(cln_conv_vector.run(state, node, saved, s.run, &err));
+        OK(impl->run(state, node, saved, s.run, &err));
         OK(cln_device_finish(dev, &err));
         for (int i = 0; i < n_out && round == 0; i++)
             first[i] = read_back(out[i]);
@@ -175,7 +193,7 @@ static void run_twice(cln_node *node, shape s, int direction, cln_tensor saved,
         free(first[i]);
         free(second);
     }
-    cln_conv_vector.destroy(state);
+    impl->destroy(state);
 }
 
 /* ---- references: visit every pair of input and output element that a tap joins -------------------- */
@@ -271,7 +289,10 @@ static void check_forward(shape s, double bias_middle)
     const cln_conv_shape c = conv_shape(s);
     const size_t nx = (size_t)s.n * s.h * s.w * s.ci, image = (size_t)c.ho * c.wo * s.co;
     const size_t nw = (size_t)s.k * s.k * s.ci * s.co;
-    const int rows = cln_conv_vector.strip_rows(&dev->info, &c, CLN_CONV_FWD, 1);
+    const int rows = impl->strip_rows(&dev->info, &c, CLN_CONV_FWD, 1);
+    size_t scratch, saved_bytes;
+    impl->memory(&dev->info, &c, s.n, CLN_CONV_FWD, &scratch, &saved_bytes);
+    const cln_tensor saved = saved_bytes ? tensor(saved_bytes / sizeof(float)) : (cln_tensor){0};
     ck_assert_int_ge(rows, 1);
     cln_stage stage = {.norm = true,
                        .stat_rows = rows,
@@ -286,7 +307,7 @@ static void check_forward(shape s, double bias_middle)
         b = fill(node.param[1], bias_middle, 0.1);
     }
     const cln_tensor out[] = {node.y, stage.stats};
-    run_twice(&node, s, CLN_CONV_FWD, (cln_tensor){0}, out, (const float *[]){NULL, NULL}, 2);
+    run_twice(&node, s, CLN_CONV_FWD, saved, out, (const float *[]){NULL, NULL}, 2);
 
     float *y = read_back(node.y);
     double *want = doubles(image * s.n);
@@ -298,7 +319,7 @@ static void check_forward(shape s, double bias_middle)
     check_stats(s, y, stage.stats, rows);
     /* Without the epilogue y is the same. */
     node.stats_for = NULL;
-    run_twice(&node, s, CLN_CONV_FWD, (cln_tensor){0}, out, (const float *[]){NULL}, 1);
+    run_twice(&node, s, CLN_CONV_FWD, saved, out, (const float *[]){NULL}, 1);
     float *plain = read_back(node.y);
     ck_assert_int_eq(memcmp(plain, y, node.y.bytes), 0);
     free(plain);
@@ -319,19 +340,25 @@ static const shape forward_shapes[] = {
     {2, 2, 7, 7, 32, 4, 5, 2, 2, 1},    {2, 2, 4, 3, 5, 40, 3, 1, 0, 0},
     {2, 2, 7, 9, 4, 16, 1, 2, 0, 0},    {1, 1, 4, 4, 8, 8, 3, 1, 2, 1},
     {2, 2, 3, 4, 16, 16, 5, 1, 2, 0},   {2, 1, 1, 33, 1, 16, 3, 2, 1, 0},
-    {1, 1, 2, 5, 300, 16, 5, 1, 4, 0},
+    {1, 1, 2, 5, 300, 16, 5, 1, 4, 0},  {3, 2, 16, 16, 16, 32, 3, 1, 1, 0},
+    {7, 6, 8, 8, 32, 16, 3, 1, 1, 1},   {2, 2, 7, 5, 16, 48, 3, 1, 0, 1},
+    {1, 1, 13, 34, 32, 32, 3, 1, 2, 0}, {3, 3, 2, 2, 16, 16, 3, 1, 1, 0},
+    {2, 1, 3, 1, 4, 12, 3, 1, 2, 0},
 };
 
 START_TEST(forward_matches_the_reference)
 {
-    check_forward(forward_shapes[_i], 0.0);
+    while (next_impl(forward_shapes[_i], CLN_CONV_FWD))
+        check_forward(forward_shapes[_i], 0.0);
 }
 END_TEST
 
 /* The mean is a thousand times the deviation: E[x^2] - E[x]^2 would have no digit left. */
 START_TEST(statistics_survive_a_large_mean)
 {
-    check_forward((shape){2, 2, 16, 16, 5, 16, 3, 1, 1, 1}, 1000.0);
+    const shape s = {2, 2, 16, 16, 16, 16, 3, 1, 1, 1};
+    while (next_impl(s, CLN_CONV_FWD))
+        check_forward(s, 1000.0);
 }
 END_TEST
 
@@ -405,11 +432,11 @@ static void check_backward_data(shape s, bool accumulate, int pool, bool relu, b
 {
     const cln_conv_shape c = conv_shape(s);
     const size_t image = (size_t)s.h * s.w * s.ci;
-    const int rows = cln_conv_vector.strip_rows(&dev->info, &c, CLN_CONV_BWD_DATA, pool) / pool;
+    const int rows = impl->strip_rows(&dev->info, &c, CLN_CONV_BWD_DATA, pool) / pool;
     size_t scratch, saved;
     cln_stage stage;
     ck_assert_int_ge(rows, 1);
-    cln_conv_vector.memory(&dev->info, &c, s.n, CLN_CONV_BWD_DATA, &scratch, &saved);
+    impl->memory(&dev->info, &c, s.n, CLN_CONV_BWD_DATA, &scratch, &saved);
     stage_data d = make_stage(s, &stage, pool, relu, shared, rows);
     cln_node node = {.dev = dev, .zeros = zeros(), .sums_for = &stage, .accumulate = {accumulate}};
     node.dy = tensor((size_t)s.n * c.ho * c.wo * s.co);
@@ -452,20 +479,26 @@ static const shape backward_shapes[] = {
     {2, 2, 6, 5, 24, 1, 5, 1, 2, 0},   {3, 1, 16, 16, 48, 12, 1, 1, 0, 0},
     {2, 2, 4, 4, 40, 5, 3, 1, 0, 0},   {1, 1, 4, 4, 8, 8, 3, 1, 2, 0},
     {2, 2, 3, 4, 16, 16, 5, 1, 2, 0},  {2, 2, 1, 33, 12, 10, 3, 1, 1, 0},
-    {1, 1, 7, 7, 4, 24, 5, 1, 1, 0},
+    {1, 1, 7, 7, 4, 24, 5, 1, 1, 0},   {3, 2, 16, 14, 32, 16, 3, 1, 1, 0},
+    {7, 6, 8, 8, 16, 32, 3, 1, 1, 0},  {2, 2, 7, 5, 48, 16, 3, 1, 0, 0},
+    {1, 1, 13, 34, 32, 32, 3, 1, 2, 0}, {3, 3, 2, 2, 16, 16, 3, 1, 1, 0},
 };
 
 START_TEST(backward_data_matches_the_reference)
 {
-    check_backward_data(backward_shapes[_i], false, 1, true, false);
-    check_backward_data(backward_shapes[_i], true, 2, true, true);
+    while (next_impl(backward_shapes[_i], CLN_CONV_BWD_DATA)) {
+        check_backward_data(backward_shapes[_i], false, 1, true, false);
+        check_backward_data(backward_shapes[_i], true, 2, true, true);
+    }
 }
 END_TEST
 
 START_TEST(backward_sums_of_all_kinds)
 {
-    check_backward_data(backward_shapes[2], _i & 1, _i & 2 ? 2 : 1, _i & 4, _i & 8);
-    check_backward_data(backward_shapes[5], _i & 1, _i & 2 ? 2 : 1, _i & 4, _i & 8);
+    static const int shapes[] = {2, 5, 11};
+    for (int k = 0; k < 3; k++)
+        while (next_impl(backward_shapes[shapes[k]], CLN_CONV_BWD_DATA))
+            check_backward_data(backward_shapes[shapes[k]], _i & 1, _i & 2 ? 2 : 1, _i & 4, _i & 8);
 }
 END_TEST
 
@@ -476,7 +509,7 @@ static void check_backward_params(shape s)
     const cln_conv_shape c = conv_shape(s);
     const size_t nw = (size_t)s.k * s.k * s.ci * s.co, ny = (size_t)s.n * c.ho * c.wo * s.co;
     size_t scratch, saved;
-    cln_conv_vector.memory(&dev->info, &c, s.n, CLN_CONV_BWD_PARAMS, &scratch, &saved);
+    impl->memory(&dev->info, &c, s.n, CLN_CONV_BWD_PARAMS, &scratch, &saved);
     cln_node node = {.dev = dev, .zeros = zeros(), .scratch = tensor(scratch / sizeof(float))};
     node.x[0] = tensor((size_t)s.n * s.h * s.w * s.ci);
     node.dy = tensor(ny);
@@ -516,11 +549,15 @@ static const shape params_shapes[] = {
     {2, 2, 7, 9, 4, 16, 1, 2, 0, 0},    {3, 2, 1, 1, 3, 16, 5, 2, 2, 1},
     {2, 2, 3, 4, 16, 16, 5, 1, 2, 0},   {2, 1, 1, 33, 1, 16, 3, 2, 1, 0},
     {1, 1, 2, 5, 300, 16, 5, 1, 4, 0},  {2, 2, 3, 500, 3, 8, 3, 1, 1, 0},
+    {6, 5, 16, 16, 16, 32, 3, 1, 1, 1}, {19, 17, 8, 8, 32, 16, 3, 1, 1, 0},
+    {2, 2, 7, 5, 16, 48, 3, 1, 0, 1},   {5, 5, 13, 34, 32, 32, 3, 1, 2, 0},
+    {3, 3, 2, 2, 16, 16, 3, 1, 1, 0},
 };
 
 START_TEST(backward_params_matches_the_reference)
 {
-    check_backward_params(params_shapes[_i]);
+    while (next_impl(params_shapes[_i], CLN_CONV_BWD_PARAMS))
+        check_backward_params(params_shapes[_i]);
 }
 END_TEST
 

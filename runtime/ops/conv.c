@@ -50,7 +50,7 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
     out->keeps_x = true; /* for the gradient of the weights */
     for (int d = 0; d < DIRECTIONS; d++) {
         size_t scratch = 0;
-        if (d == CLN_CONV_BWD_DATA && reads_data(node))
+        if (d != CLN_CONV_FWD && (node->inference || (d == CLN_CONV_BWD_DATA && reads_data(node))))
             continue;
         impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch,
                                   &out->saved[d]);
