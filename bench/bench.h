@@ -40,10 +40,6 @@ int cln_bench_parse(int argc, char **argv, cln_bench_options *o, const char *hel
 /* Whether a row of this name is wanted. */
 bool cln_bench_wanted(const cln_bench_options *o, const char *name);
 
-/* "1,2,8" into out: at most `max` numbers, each in [low, high]; CLN_ERR_ARGUMENT names the option. */
-int cln_bench_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
-                       cln_error *err);
-
 /* Whether stdout is taken by --json - or --csv -, so that no table is printed. */
 bool cln_bench_quiet(const cln_bench_options *o);
 

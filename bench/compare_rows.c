@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compare.h"
+#include "statistics.h"
 #include "stats.h"
 
 const char *const cln_bench_verdicts[CLN_BENCH_VERDICTS] = {
@@ -143,7 +144,7 @@ static int judge_all(cln_bench_comparison *out, const cln_bench_threshold *t, cl
     for (int i = 0; i < out->n; i++)
         if (out->changes[i].verdict == CLN_BENCH_SAME)
             p[m++] = out->changes[i].p;
-    const int rc = cln_bench_holm(p, m, p, err);
+    const int rc = cln_stats_holm(p, m, p, err);
     for (int i = 0; i < out->n && !rc; i++) {
         cln_bench_change *c = &out->changes[i];
         if (c->verdict == CLN_BENCH_SAME) {

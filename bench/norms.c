@@ -5,6 +5,7 @@
 
 #include "cases.h"
 #include "cli/cli.h"
+#include "options.h"
 
 static const char help[] =
     "usage: clnorm bench norms [OPTION ...]\n"
@@ -44,8 +45,8 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
     norms_bench *b = arg;
     int d[4], count;
     if (!strcmp(name, "groups"))
-        return cln_bench_integers("groups", value, 1, 65536, b->groups, MAX_GROUPS, &b->n_groups, err);
-    int rc = cln_bench_integers("shape", value, 1, 65536, d, 4, &count, err);
+        return cln_option_integers("groups", value, 1, 65536, b->groups, MAX_GROUPS, &b->n_groups, err);
+    int rc = cln_option_integers("shape", value, 1, 65536, d, 4, &count, err);
     if (!rc && count != 4)
         rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--shape: '%s' is not N,C,H,W", value);
     if (!rc && (double)d[0] * d[1] * d[2] * d[3] > 1e9)

@@ -10,7 +10,7 @@
 
 #include "chart.h"
 #include "cli/cli.h"
-#include "net.h"
+#include "options.h"
 
 enum { MAX_FLAGS = 16, COMMON = 10 };
 
@@ -25,46 +25,6 @@ static const char common_help[] =
     "  --csv FILE       write CSV (-: likewise)\n";
 
 /* ---- values -------------------------------------------------------------------------------------- */
-
-static int set_norms(cln_bench_options *o, const char *list, cln_error *err)
-{
-    char text[256], *rest = NULL;
-    if (strlen(list) >= sizeof text)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: the list is too long");
-    strcpy(text, list);
-    o->n_norms = 0;
-    for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
-        const cln_op *op = cln_op_find(word);
-        if (!op || !op->norm)
-            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: '%s' is not a norm: choose from bn, ln, gn, in, none", word);
-        for (int i = 0; i < o->n_norms; i++)
-            if (!strcmp(o->norms[i], word))
-                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: '%s' is there twice", word);
-        if (o->n_norms == CLN_BENCH_MAX_NORMS)
-            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: more than %d norms", CLN_BENCH_MAX_NORMS);
-        snprintf(o->norms[o->n_norms++], sizeof o->norms[0], "%s", word);
-    }
-    return o->n_norms ? CLN_OK : CLN_FAIL(err, CLN_ERR_ARGUMENT, "--norm: no norm is named");
-}
-
-int cln_bench_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
-                       cln_error *err)
-{
-    const char *at = list;
-    *count = 0;
-    do {
-        char *end;
-        const long value = strtol(at, &end, 10);
-        if (end == at || (*end && *end != ',') || value < low || value > high)
-            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a list of numbers from %d to %d", option, list,
-                            low, high);
-        if (*count == max)
-            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d numbers", option, max);
-        out[(*count)++] = (int)value;
-        at = *end ? end + 1 : end;
-    } while (*at);
-    return CLN_OK;
-}
 
 static int set_filter(cln_bench_options *o, const char *text, cln_error *err)
 {
@@ -86,9 +46,9 @@ static int set_common(cln_bench_options *o, const char *name, const char *value,
     if (!strcmp(name, "device"))
         o->device = value;
     else if (!strcmp(name, "norm"))
-        return set_norms(o, value, err);
+        return cln_option_norms("norm", value, o->norms, CLN_BENCH_MAX_NORMS, &o->n_norms, err);
     else if (!strcmp(name, "batch"))
-        return cln_bench_integers("batch", value, 1, 65536, o->batches, CLN_BENCH_MAX_BATCHES, &o->n_batches, err);
+        return cln_option_integers("batch", value, 1, 65536, o->batches, CLN_BENCH_MAX_BATCHES, &o->n_batches, err);
     else if (!strcmp(name, "json"))
         o->json = value;
     else if (!strcmp(name, "csv"))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "philox.h"
+#include "statistics.h"
 
 enum { DRAWS = 2000, SEED_LOW = 0x636c6e, SEED_HIGH = 0x62656e };
 
@@ -139,14 +140,6 @@ static double plain_sum(const cln_bench_blocks *rows, int n)
     return sum;
 }
 
-/* Two-sided tail of Student's t by D. Wallace's normal deviate (Ann. Math. Stat. 30, 1959), good to some percent. */
-static double student_tails(double t, int freedom)
-{
-    const double v = freedom;
-    const double z = (8 * v + 1) / (8 * v + 3) * sqrt(v * log1p(t * t / v));
-    return erfc(z * sqrt(0.5));
-}
-
 static double chance_of(double logarithm, const double *ratios, int freedom)
 {
     double sum = 0, squares = 0;
@@ -158,7 +151,7 @@ static double chance_of(double logarithm, const double *ratios, int freedom)
     const double variance = (squares - sum * sum / DRAWS) / DRAWS;
     if (!(fabs(logarithm) > 1e-12)) /* also where there is no spread at all */
         return 1;
-    return variance > 0 ? student_tails(logarithm / sqrt(variance), freedom) : 0;
+    return variance > 0 ? cln_stats_t_tails(logarithm / sqrt(variance), freedom) : 0;
 }
 
 /* The percentile interval. It needs no widening for few rounds, as that of a mean would: medians of drawn rounds
@@ -264,31 +257,4 @@ double cln_bench_rank_test_least(int n_a, int n_b)
 {
     const double pairs = (double)n_a * n_b;
     return rank_p(0.5 * pairs, pairs / 12 * (n_a + n_b + 1.0));
-}
-
-typedef struct ranked {
-    double p;
-    int at;
-} ranked;
-
-static int by_p(const void *a, const void *b)
-{
-    return cln_bench_by_value(&((const ranked *)a)->p, &((const ranked *)b)->p);
-}
-
-int cln_bench_holm(const double *p, int n, double *out, cln_error *err)
-{
-    ranked *order = malloc((size_t)(n > 0 ? n : 1) * sizeof *order);
-    double least = 0;
-    if (!order)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    for (int i = 0; i < n; i++)
-        order[i] = (ranked){p[i], i};
-    qsort(order, (size_t)n, sizeof *order, by_p);
-    for (int i = 0; i < n; i++) {
-        least = fmax(least, fmin(1, (n - i) * order[i].p));
-        out[order[i].at] = least;
-    }
-    free(order);
-    return CLN_OK;
 }

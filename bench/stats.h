@@ -32,9 +32,6 @@ void cln_bench_blocks_clear(cln_bench_blocks *b);
 int cln_bench_ratio_apart(const cln_bench_blocks *a, const cln_bench_blocks *b, double confidence,
                           cln_bench_interval *out, double *p, cln_error *err);
 
-/* Holm's step-down correction of n p-values (Holm 1979); out may be p. CLN_ERR_MEMORY. */
-int cln_bench_holm(const double *p, int n, double *out, cln_error *err);
-
 /* The smallest p that cln_bench_rank_test can give for so many samples. */
 double cln_bench_rank_test_least(int n_a, int n_b);
 

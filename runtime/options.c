@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "op.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -126,6 +128,64 @@ int cln_field_set(const cln_field *f, cln_train_options *o, const char *text, cl
         return set_integer(f, at, text, err);
     }
 }
+
+int cln_options_resolve(const cln_given *list, int n, cln_train_options *out, cln_error *err)
+{
+    const char *norm = "bn";
+    int rc = CLN_OK;
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i].field->name, "norm") == 0)
+            norm = list[i].text;
+    cln_train_defaults(norm, out);
+    for (int i = 0; i < n && !rc; i++)
+        rc = cln_field_set(list[i].field, out, list[i].text, err);
+    return rc;
+}
+
+/* ---- lists --------------------------------------------------------------------------------------- */
+
+int cln_option_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
+                        cln_error *err)
+{
+    const char *at = list;
+    *count = 0;
+    do {
+        char *end;
+        const long value = strtol(at, &end, 10);
+        if (end == at || (*end && *end != ',') || value < low || value > high)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a list of numbers from %d to %d", option, list,
+                            low, high);
+        if (*count == max)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d numbers", option, max);
+        out[(*count)++] = (int)value;
+        at = *end ? end + 1 : end;
+    } while (*at);
+    return CLN_OK;
+}
+
+int cln_option_norms(const char *option, const char *list, cln_norm_name *out, int max, int *count, cln_error *err)
+{
+    char text[256], *rest = NULL;
+    *count = 0;
+    if (strlen(list) >= sizeof text)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: the list is too long", option);
+    strcpy(text, list);
+    for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        const cln_op *op = cln_op_find(word);
+        if (!op || !op->norm)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a norm: choose from bn, ln, gn, in, none", option,
+                            word);
+        for (int i = 0; i < *count; i++)
+            if (!strcmp(out[i], word))
+                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is there twice", option, word);
+        if (*count == max)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d norms", option, max);
+        snprintf(out[(*count)++], sizeof *out, "%s", word);
+    }
+    return *count ? CLN_OK : CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: no norm is named", option);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
 
 json_t *cln_options_to_json(const cln_train_options *o)
 {

@@ -25,6 +25,22 @@ const cln_field *cln_field_find(const char *name);
 /* Sets one field from text. CLN_ERR_ARGUMENT: "--lr: 'fast' is not a number". */
 int cln_field_set(const cln_field *field, cln_train_options *o, const char *text, cln_error *err);
 
+/* An option as it was given, and all that were: the defaults of the norm among them (the last one; else bn), then each
+ * in turn. */
+typedef struct cln_given {
+    const cln_field *field;
+    const char *text;
+} cln_given;
+int cln_options_resolve(const cln_given *list, int n, cln_train_options *out, cln_error *err);
+
+/* "1,2,8" into out: at most `max` numbers, each in [low, high]; CLN_ERR_ARGUMENT names the option. */
+int cln_option_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
+                        cln_error *err);
+
+/* "bn,ln" likewise: norms that there are, each once. */
+typedef char cln_norm_name[16];
+int cln_option_norms(const char *option, const char *list, cln_norm_name *out, int max, int *count, cln_error *err);
+
 /* All fields as a JSON object (owned by the caller; NULL when out of memory), and back: unknown keys are
  * ignored, a missing or malformed one is CLN_ERR_CHECKPOINT. */
 json_t *cln_options_to_json(const cln_train_options *o);

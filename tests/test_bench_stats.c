@@ -85,21 +85,6 @@ START_TEST(rank_test_has_its_level)
 }
 END_TEST
 
-START_TEST(holm_steps_down)
-{
-    /* by hand: 0.005 * 4, 0.01 * 3, 0.03 * 2, max(0.04 * 1, the one before) */
-    const double p[] = {0.01, 0.04, 0.03, 0.005}, want[] = {0.03, 0.06, 0.06, 0.02};
-    double q[4], one[] = {0.7, 0.6};
-    ck_assert_int_eq(cln_bench_holm(p, 4, q, NULL), 0);
-    for (int i = 0; i < 4; i++)
-        ck_assert_double_eq_tol(q[i], want[i], 1e-15);
-    ck_assert_int_eq(cln_bench_holm(one, 2, one, NULL), 0); /* in place; never above 1 */
-    ck_assert_double_eq(one[0], 1);
-    ck_assert_double_eq(one[1], 1);
-    ck_assert_int_eq(cln_bench_holm(NULL, 0, NULL, NULL), 0);
-}
-END_TEST
-
 /* ---- ratios ------------------------------------------------------------------------------ */
 
 static cln_bench_interval ratio_of(const cln_bench_row *a, const cln_bench_row *b)
@@ -368,7 +353,6 @@ int main(void)
     tcase_add_test(c, median_leaves_its_values_alone);
     tcase_add_test(c, rank_test_agrees_with_scipy);
     tcase_add_test(c, rank_test_has_its_level);
-    tcase_add_test(c, holm_steps_down);
     tcase_add_test(c, ratio_of_rows_of_the_same_rounds);
     tcase_add_test(c, ratio_of_sums);
     tcase_add_test(c, ratio_of_little);
