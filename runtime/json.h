@@ -58,4 +58,16 @@ static inline char *cln_json_dump(const json_t *value, size_t flags)
     return NULL;
 }
 
+/* Puts `value` at the end of the list, and takes both over: NULL where either is NULL or memory ran out, and then
+ * nothing is left of them. */
+static inline json_t *cln_json_append(json_t *list, json_t *value)
+{
+    if (list && !json_array_append_new(list, value))
+        return list;
+    if (!list)
+        json_decref(value);
+    json_decref(list);
+    return NULL;
+}
+
 #endif

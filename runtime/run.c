@@ -16,9 +16,9 @@
 enum { MAX_CONFIG = 1 << 20, MAX_METRICS = 64 << 20, MAX_METRICS_LINE = 4096 };
 
 /* The summary first: a folder that was half cleared must not pass for a finished run. */
-static const char *const run_files[] = {CLN_RUN_SUMMARY, CLN_RUN_CHECKPOINT, CLN_RUN_MODEL,
-                                        CLN_RUN_CURVES,  CLN_RUN_MISTAKES,   CLN_RUN_METRICS,
-                                        CLN_RUN_CONFIG};
+static const char *const run_files[] = {CLN_RUN_SUMMARY,  CLN_RUN_CHECKPOINT, CLN_RUN_OUTCOME,
+                                        CLN_RUN_MODEL,    CLN_RUN_CURVES,     CLN_RUN_MISTAKES,
+                                        CLN_RUN_METRICS,  CLN_RUN_CONFIG};
 enum { N_RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
 int cln_run_path(const cln_run *run, const char *name, char path[CLN_PATH_MAX], cln_error *err)
@@ -91,6 +91,11 @@ static int take_lock(cln_run *run, cln_error *err)
     }
     run->open = true;
     return 0;
+}
+
+int cln_run_drop_checkpoint(const cln_run *run, cln_error *err)
+{
+    return remove_file(run, CLN_RUN_CHECKPOINT, err);
 }
 
 static bool is_leftover(const char *name)
@@ -281,18 +286,23 @@ json_t *cln_run_text(const char *s)
     return text;
 }
 
-int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err)
+int cln_json_write(const char *path, const json_t *value, cln_error *err)
 {
-    char path[CLN_PATH_MAX];
     char *text = NULL;
-    int rc = cln_run_path(run, name, path, err);
+    int rc = json_text(value, path, &text, err);
 
-    if (rc == 0)
-        rc = json_text(value, path, &text, err);
     if (rc == 0)
         rc = cln_file_write_atomic(path, text, strlen(text), err);
     free(text);
     return rc;
+}
+
+int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    int rc = cln_run_path(run, name, path, err);
+
+    return rc != 0 ? rc : cln_json_write(path, value, err);
 }
 
 int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err)

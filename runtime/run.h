@@ -12,6 +12,7 @@
 #define CLN_RUN_CONFIG     "config.json"
 #define CLN_RUN_METRICS    "metrics.jsonl"
 #define CLN_RUN_SUMMARY    "summary.json"
+#define CLN_RUN_OUTCOME    "outcome.json"
 #define CLN_RUN_MODEL      "model.safetensors"
 #define CLN_RUN_CHECKPOINT "checkpoint.safetensors"
 #define CLN_RUN_CURVES     "curves.png"
@@ -40,6 +41,9 @@ int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *er
  * caller begins it again. */
 bool cln_run_has_checkpoint(const cln_run *run);
 
+/* Removes the checkpoint, if there is one. */
+int cln_run_drop_checkpoint(const cln_run *run, cln_error *err);
+
 /* Starts a run that is not resumed: removes the files of an earlier one and writes config.json (borrowed). The new
  * file is on the disk under a temporary name before the first old one goes. */
 int cln_run_begin(cln_run *run, const json_t *config, cln_error *err);
@@ -53,7 +57,8 @@ int cln_run_path(const cln_run *run, const char *name, char path[CLN_PATH_MAX], 
  * its bytes above 127 become '?', so that a run never fails over a name. */
 json_t *cln_run_text(const char *s);
 
-/* `value` as text, indented by 2, atomically. For config.json and the like. */
+/* `value` as text, indented by 2, atomically: into a file, or into one of the run's. */
+int cln_json_write(const char *path, const json_t *value, cln_error *err);
 int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err);
 
 /* ---- config.json: what resuming takes from it ---------------------------------------------------- */

@@ -2,10 +2,12 @@
 
 #include "../json.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int cln_cli_status(int code)
 {
@@ -55,4 +57,31 @@ void cln_cli_notice(void *arg, const char *text)
 {
     (void)arg;
     fprintf(stderr, "clnorm: %s\n", text);
+}
+
+static volatile sig_atomic_t interrupts;
+
+static void on_signal(int number)
+{
+    if (interrupts++)
+        _exit(128 + number);
+}
+
+void cln_cli_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool cln_cli_interrupted(void) { return interrupts != 0; }
+
+void cln_cli_duration(double seconds, char *out, size_t size)
+{
+    const long t = (long)(seconds + 0.5);
+    if (t >= 3600)
+        snprintf(out, size, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
+    else
+        snprintf(out, size, "%ld:%02ld", t / 60, t % 60);
 }

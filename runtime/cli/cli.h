@@ -24,9 +24,19 @@ int cln_cli_print_json(json_t *root);
 /* For cln_device.notice: prints "clnorm: <text>" on stderr; arg is not used. */
 void cln_cli_notice(void *arg, const char *text);
 
+/* After the first: SIGINT and SIGTERM do nothing but set what the second tells, so that work can be saved; another one
+ * ends the process. */
+void cln_cli_catch_signals(void);
+bool cln_cli_interrupted(void);
+
+/* "1:02:03" or "2:03". */
+void cln_cli_duration(double seconds, char *out, size_t size);
+
 /* Sub-commands. argv[0] is "clnorm <name>", which getopt_long puts before its own messages, and
  * optind is 1; the return value is the exit status. Each answers --help on stdout with 0. */
 int cln_cmd_train(int argc, char **argv);
+int cln_cmd_study(int argc, char **argv);
+int cln_cmd_report(int argc, char **argv);
 int cln_cmd_eval(int argc, char **argv);
 int cln_cmd_bench(int argc, char **argv);
 int cln_cmd_devices(int argc, char **argv);

@@ -7,12 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../figure.h"
+#include "../job.h"
 #include "../options.h"
-#include "../run.h"
-#include "../train.h"
 #include "cli.h"
-#include "dataset.h"
 #include "doctor.h"
 
 enum { MAX_SETTINGS = 64, FIRST_FIELD = 1000 };
@@ -26,12 +23,10 @@ typedef struct settings {
 
 typedef struct session {
     settings set;
-    cln_run run;
     cln_dataset *data;
     cln_device *dev;
-    cln_trainer *trainer;
-    cln_metrics *metrics;
-    int n_metrics;
+    cln_job job;
+    bool bar; /* stderr is a terminal that wants one */
 } session;
 
 /* ---- the command line ---------------------------------------------------------------------------- */
@@ -77,24 +72,6 @@ static void print_help(void)
     printf("  --help                 print this\n");
 }
 
-typedef struct given {
-    const cln_field *field;
-    const char *text;
-} given;
-
-static int apply_settings(settings *s, const given *list, int n, cln_error *err)
-{
-    const char *norm = "bn";
-    int rc = CLN_OK;
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i].field->name, "norm") == 0)
-            norm = list[i].text;
-    cln_train_defaults(norm, &s->options);
-    for (int i = 0; i < n && !rc; i++)
-        rc = cln_field_set(list[i].field, &s->options, list[i].text, err);
-    return rc;
-}
-
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, settings *s, cln_error *err)
 {
@@ -105,7 +82,7 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
         {"resume", required_argument, NULL, RESUME}, {"quiet", no_argument, NULL, QUIET},
         {"no-fuse", no_argument, NULL, NO_FUSE},     {"help", no_argument, NULL, HELP},
         {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
-    given list[MAX_SETTINGS];
+    cln_given list[MAX_SETTINGS];
     int n = 0, c;
     for (int i = 0; i < MAX_SETTINGS - N_OWN - 1 && cln_fields[i].name; i++)
         options[N_OWN + i] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
@@ -123,8 +100,8 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
         default:
             if (n == MAX_SETTINGS)
                 return cln_cli_usage("train", "too many options");
-            list[n++] = c == NO_FUSE ? (given){cln_field_find("fuse"), "0"}
-                                     : (given){&cln_fields[c - FIRST_FIELD], optarg};
+            list[n++] = c == NO_FUSE ? (cln_given){cln_field_find("fuse"), "0"}
+                                     : (cln_given){&cln_fields[c - FIRST_FIELD], optarg};
         }
     }
     if (optind < argc)
@@ -132,7 +109,7 @@ static int parse(int argc, char **argv, settings *s, cln_error *err)
     if (s->resume && (n || s->overwrite || s->out))
         return cln_cli_usage("train", "--resume takes the run's own settings: only --data, --device, --quiet "
                                      "and --allow-failing-device go with it");
-    return apply_settings(s, list, n, err) ? cln_cli_fail(err) : -1;
+    return cln_options_resolve(list, n, &s->options, err) ? cln_cli_fail(err) : -1;
 }
 
 /* ---- the run folder ------------------------------------------------------------------------------ */
@@ -160,227 +137,73 @@ static int open_run(session *s, cln_error *err)
     char dir[CLN_PATH_MAX], base[CLN_PATH_MAX / 2];
     const settings *set = &s->set;
     if (set->resume)
-        return cln_run_open(&s->run, set->resume, CLN_RUN_RESUME, err);
+        return cln_run_open(&s->job.run, set->resume, CLN_RUN_RESUME, err);
     base_name(set->options.model, base, sizeof base);
     snprintf(dir, sizeof dir, "runs/%s-%s-s%" PRIu32, base, set->options.norm, set->options.seed);
-    return cln_run_open(&s->run, set->out ? set->out : dir, set->overwrite ? CLN_RUN_OVERWRITE : CLN_RUN_NEW, err);
-}
-
-/* Names of files and devices may be any bytes: cln_run_text makes JSON strings of them. */
-static json_t *config_json(const session *s)
-{
-    const cln_device_info *info = &s->dev->info;
-    char *plan = cln_plan_describe(s->trainer->plan);
-    json_t *options = cln_options_to_json(&s->set.options);
-    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:o}, s:I, s:o, s:s?}", "version", CLNORM_VERSION,
-                             "options", options, "data", cln_run_text(s->data->sample ? "sample" : s->data->source),
-                             "data_name", cln_run_text(s->data->name), "data_sha256", s->data->digest, "device", "index",
-                             info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "platform",
-                             cln_run_text(info->platform_name), "params",
-                             (json_int_t)cln_trainer_param_count(s->trainer), "net", cln_run_text(s->trainer->net->text),
-                             "plan", plan);
-    free(plan);
-    return json;
+    return cln_run_open(&s->job.run, set->out ? set->out : dir, set->overwrite ? CLN_RUN_OVERWRITE : CLN_RUN_NEW, err);
 }
 
 static int begin_or_resume(session *s, cln_error *err)
 {
-    char path[CLN_PATH_MAX];
-    int rc;
-    if (s->set.resume && !cln_run_has_checkpoint(&s->run) && !s->set.quiet)
-        fprintf(stderr, "clnorm: the run in %s was stopped before its first checkpoint: it starts again\n", s->run.dir);
-    if (!s->set.resume || !cln_run_has_checkpoint(&s->run)) {
-        json_t *config = config_json(s);
-        rc = config ? cln_run_begin(&s->run, config, err) : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-        json_decref(config);
-        return rc;
-    }
-    rc = cln_run_path(&s->run, CLN_RUN_CHECKPOINT, path, err);
-    if (!rc)
-        rc = cln_trainer_load(s->trainer, path, err);
-    if (!rc)
-        rc = cln_run_cut_metrics(&s->run, cln_trainer_epochs_done(s->trainer), err);
-    if (!rc)
-        rc = cln_run_path(&s->run, CLN_RUN_METRICS, path, err);
-    if (!rc && cln_file_exists(path))
-        rc = cln_metrics_read(path, &s->metrics, &s->n_metrics, err);
-    if (!rc && s->n_metrics != cln_trainer_epochs_done(s->trainer))
-        rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s has %d epochs, the checkpoint %d: the run folder is damaged", path,
-                      s->n_metrics, cln_trainer_epochs_done(s->trainer));
-    return rc;
+    const cln_run *run = &s->job.run;
+    if (s->set.resume && !cln_run_has_checkpoint(run) && !s->set.quiet)
+        fprintf(stderr, "clnorm: the run in %s was stopped before its first checkpoint: it starts again\n", run->dir);
+    return cln_job_begin(&s->job, s->set.resume != NULL, err);
 }
 
 /* ---- progress ------------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupts;
-
-static void on_signal(int number)
-{
-    if (interrupts++)
-        _exit(128 + number);
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-static void format_seconds(double seconds, char *out, size_t size)
-{
-    const long t = (long)(seconds + 0.5);
-    if (t >= 3600)
-        snprintf(out, size, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
-    else
-        snprintf(out, size, "%ld:%02ld", t / 60, t % 60);
-}
-
-/* arg: whether stderr is a terminal that wants a bar. */
 static bool on_progress(void *arg, const cln_progress *p)
 {
     enum { WIDTH = 24 };
     static const char hashes[] = "########################", dots[] = "........................";
-    if (*(const bool *)arg && p->images_per_second > 0) {
+    if (((const session *)arg)->bar && p->images_per_second > 0) {
         char left[32];
         const int full = p->step * WIDTH / p->steps;
-        format_seconds(p->seconds_left, left, sizeof left);
+        cln_cli_duration(p->seconds_left, left, sizeof left);
         fprintf(stderr, "\repoch %d/%d [%.*s%.*s] loss %.4f, %.2f %%, %.0f images/s, %s left \033[K", p->epoch, p->epochs,
                 full, hashes, WIDTH - full, dots, p->loss, p->acc, p->images_per_second, left);
     }
-    return interrupts == 0;
+    return !cln_cli_interrupted();
 }
 
-static void print_epoch(const session *s, const cln_metrics *m, bool bar)
+static bool on_epoch(void *arg, const cln_metrics *m)
 {
-    if (bar)
+    const session *s = arg;
+    const int epochs = s->set.options.epochs;
+    if (s->bar)
         fprintf(stderr, "\r\033[K");
-    if (s->set.quiet)
-        return;
-    printf("epoch %*d/%d  lr %.5f  train %.4f %6.2f %%  test %.4f %6.2f %%  %.0f images/s  %.1f s\n",
-           s->set.options.epochs > 99 ? 3 : 2, m->epoch, s->set.options.epochs, m->lr, m->train_loss, m->train_acc,
-           m->test_loss, m->test_acc, m->images_per_second, m->seconds);
+    if (!s->set.quiet)
+        printf("epoch %*d/%d  lr %.5f  train %.4f %6.2f %%  test %.4f %6.2f %%  %.0f images/s  %.1f s\n",
+               epochs > 99 ? 3 : 2, m->epoch, epochs, m->lr, m->train_loss, m->train_acc, m->test_loss, m->test_acc,
+               m->images_per_second, m->seconds);
     fflush(stdout);
-}
-
-/* ---- results ------------------------------------------------------------------------------------- */
-
-static int draw_curves(const session *s, cln_error *err)
-{
-    char path[CLN_PATH_MAX], title[256];
-    const cln_metrics *last = &s->metrics[s->n_metrics - 1];
-    int rc = cln_run_path(&s->run, CLN_RUN_CURVES, path, err);
-    snprintf(title, sizeof title, "%s, %s: test %.2f %% after %d epoch%s", s->trainer->net->name, s->trainer->net->norm,
-             last->test_acc, last->epoch, last->epoch == 1 ? "" : "s");
-    return rc ? rc : cln_figure_curves(path, title, s->metrics, s->n_metrics, err);
-}
-
-/* The first ten of the evaluated images whose predicted class is wrong. */
-static int draw_mistakes(const session *s, const cln_evaluation *e, cln_error *err)
-{
-    enum { SHOWN = 10 };
-    const cln_dataset *d = s->data;
-    const int held = s->set.options.val_split;
-    const size_t image = (size_t)d->c * (size_t)d->h * (size_t)d->w, first = held ? d->n_train - (size_t)held : 0;
-    const uint8_t *x = held ? d->train_x : d->test_x, *y = held ? d->train_y : d->test_y;
-    cln_mistake list[SHOWN];
-    char path[CLN_PATH_MAX], title[256];
-    int n = 0, wrong = 0;
-    for (int i = 0; i < e->n; i++) {
-        const int label = y[first + (size_t)i];
-        if (e->predicted[i] == label)
-            continue;
-        wrong++;
-        if (n < SHOWN)
-            list[n++] = (cln_mistake){x + (first + (size_t)i) * image, d->class_names[label],
-                                      d->class_names[e->predicted[i]], e->confidence[i]};
-    }
-    snprintf(title, sizeof title, "%s, %s: %d of %d test images misclassified; the first %d", s->trainer->net->name,
-             s->trainer->net->norm, wrong, e->n, n);
-    int rc = cln_run_path(&s->run, CLN_RUN_MISTAKES, path, err);
-    return rc ? rc : cln_figure_misclassified(path, title, list, n, d->c, d->h, d->w, err);
-}
-
-static int finish(session *s, cln_error *err)
-{
-    char path[CLN_PATH_MAX], sha[65];
-    cln_evaluation e = {0};
-    const cln_train_options *o = &s->set.options;
-    int rc = cln_trainer_evaluate(s->trainer, &e, err);
-    if (!rc)
-        rc = draw_mistakes(s, &e, err);
-    cln_evaluation_clear(&e);
-    if (!rc)
-        rc = draw_curves(s, err);
-    if (!rc)
-        rc = cln_run_path(&s->run, CLN_RUN_MODEL, path, err);
-    if (!rc)
-        rc = cln_trainer_export(s->trainer, path, err);
-    if (!rc)
-        rc = cln_trainer_weights_sha256(s->trainer, sha, err);
-    if (rc)
-        return rc;
-    cln_summary summary = {.model = s->trainer->net->name, .norm = o->norm, .device = s->dev->info.name,
-                           .weights_sha256 = sha, .params = (int64_t)cln_trainer_param_count(s->trainer), .seed = o->seed};
-    cln_summary_of_metrics(&summary, s->metrics, s->n_metrics);
-    rc = cln_run_write_summary(&s->run, &summary, err);
-    if (!rc && !s->set.quiet)
-        printf("%s, %s, %" PRId64 " parameters: train %.2f %%, test %.2f %% after %d epochs (best %.2f %% at %d)\n%s\n",
-               summary.model, s->trainer->net->norm, summary.params, summary.train_acc, summary.test_acc, summary.epochs,
-               summary.best_test_acc, summary.best_epoch, s->run.dir);
-    return rc;
+    return !cln_cli_interrupted();
 }
 
 /* ---- the job ------------------------------------------------------------------------------------- */
 
-static int save_checkpoint(session *s, cln_error *err)
-{
-    char path[CLN_PATH_MAX];
-    int rc = cln_run_path(&s->run, CLN_RUN_CHECKPOINT, path, err);
-    return rc ? rc : cln_trainer_save(s->trainer, path, err);
-}
-
-static int keep_metrics(session *s, const cln_metrics *m, cln_error *err)
-{
-    cln_metrics *grown = realloc(s->metrics, (size_t)(s->n_metrics + 1) * sizeof *grown);
-    if (!grown)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    s->metrics = grown;
-    s->metrics[s->n_metrics++] = *m;
-    return cln_run_add_metrics(&s->run, m, err);
-}
-
-/* Epoch after epoch; *interrupted: Ctrl-C came, and the state up to the last step is saved. */
 static int train(session *s, bool *interrupted, cln_error *err)
 {
-    bool bar = !s->set.quiet && isatty(STDERR_FILENO);
-    int rc = CLN_OK;
-    *interrupted = false;
-    while (!rc && !*interrupted && cln_trainer_epochs_done(s->trainer) < s->set.options.epochs) {
-        cln_metrics m;
-        rc = cln_trainer_epoch(s->trainer, on_progress, &bar, &m, interrupted, err);
-        if (!rc && !*interrupted) {
-            print_epoch(s, &m, bar);
-            rc = keep_metrics(s, &m, err);
-        } else if (bar) {
-            fprintf(stderr, "\r\033[K");
-        }
-        if (!rc)
-            rc = save_checkpoint(s, err);
-        if (!rc && !*interrupted)
-            rc = draw_curves(s, err);
-        *interrupted = *interrupted || interrupts;
-    }
-    if (cln_trainer_epochs_done(s->trainer) == s->set.options.epochs)
-        *interrupted = false; /* it came after the last step: the run is finished */
+    const cln_job_watch watch = {on_progress, on_epoch, s};
+    cln_summary summary;
+    s->bar = !s->set.quiet && isatty(STDERR_FILENO);
+    int rc = cln_job_train(&s->job, &watch, interrupted, err);
+    if (s->bar && (rc || *interrupted))
+        fprintf(stderr, "\r\033[K");
+    if (!rc && !*interrupted)
+        rc = cln_job_finish(&s->job, &summary, err);
+    if (!rc && !*interrupted && !s->set.quiet)
+        printf("%s, %s, %" PRId64 " parameters: train %.2f %%, test %.2f %% after %d epochs (best %.2f %% at %d)\n%s\n",
+               summary.model, s->job.trainer->net->norm, summary.params, summary.train_acc, summary.test_acc,
+               summary.epochs, summary.best_test_acc, summary.best_epoch, s->job.run.dir);
     return rc;
 }
 
 /* Wrong arithmetic would train wrongly without a word. */
 static int check_device(const session *s, cln_error *err)
 {
-    int rc = cln_first_use_check(s->dev, &s->set.options, s->trainer->net, err);
+    int rc = cln_first_use_check(s->dev, &s->set.options, s->job.trainer->net, err);
     if (rc != CLN_ERR_DEVICE || !s->set.allow_failing)
         return rc;
     fprintf(stderr, "clnorm: warning: %s\n", err->text);
@@ -406,8 +229,11 @@ static int set_up(session *s, cln_error *err)
     if (!set->quiet)
         cln_device_set_notice(s->dev, cln_cli_notice, NULL);
     rc = cln_device_probe(s->dev, err);
+    s->job.dev = s->dev;
+    s->job.data = s->data;
+    s->job.options = set->options;
     if (!rc)
-        rc = cln_trainer_new(s->dev, s->data, &set->options, &s->trainer, err);
+        rc = cln_trainer_new(s->dev, s->data, &set->options, &s->job.trainer, err);
     if (!rc)
         rc = check_device(s, err);
     return rc ? rc : begin_or_resume(s, err);
@@ -427,9 +253,9 @@ static void save_kernels(session *s)
 static int add_way_on(const session *s, int rc, cln_error *err)
 {
     cln_error first = *err;
-    if (rc == CLN_ERR_DIVERGED || !cln_run_has_checkpoint(&s->run))
+    if (rc == CLN_ERR_DIVERGED || !cln_run_has_checkpoint(&s->job.run))
         return rc;
-    CLN_FAIL(err, rc, "%s; then go on with: clnorm train --resume %s", first.text, s->run.dir);
+    CLN_FAIL(err, rc, "%s; then go on with: clnorm train --resume %s", first.text, s->job.run.dir);
     memcpy(err->where, first.where, sizeof err->where);
     memcpy(err->log, first.log, sizeof err->log);
     return rc;
@@ -437,11 +263,9 @@ static int add_way_on(const session *s, int rc, cln_error *err)
 
 static void clean_up(session *s)
 {
-    cln_trainer_free(s->trainer);
+    cln_job_clear(&s->job);
     cln_device_close(s->dev);
     cln_dataset_free(s->data);
-    cln_run_close(&s->run);
-    free(s->metrics);
 }
 
 int cln_cmd_train(int argc, char **argv)
@@ -456,14 +280,12 @@ int cln_cmd_train(int argc, char **argv)
     if (!rc)
         rc = set_up(&s, &err);
     if (!rc) {
-        catch_signals();
+        cln_cli_catch_signals();
         if (!s.set.quiet)
-            printf("%s, %s, %zu parameters, %d training images, on %s\n", s.trainer->net->name, s.trainer->net->norm,
-                   cln_trainer_param_count(s.trainer), s.trainer->train->n, s.dev->info.name);
+            printf("%s, %s, %zu parameters, %d training images, on %s\n", s.job.trainer->net->name, s.job.trainer->net->norm,
+                   cln_trainer_param_count(s.job.trainer), s.job.trainer->train->n, s.dev->info.name);
         fflush(stdout);
         rc = train(&s, &interrupted, &err);
-        if (!rc && !interrupted)
-            rc = finish(&s, &err);
         if (rc)
             rc = add_way_on(&s, rc, &err);
     }
@@ -472,7 +294,7 @@ int cln_cmd_train(int argc, char **argv)
     else
         status = interrupted ? 130 : CLN_EXIT_OK;
     if (!rc && interrupted)
-        fprintf(stderr, "clnorm: interrupted; saved. Go on with: clnorm train --resume %s\n", s.run.dir);
+        fprintf(stderr, "clnorm: interrupted; saved. Go on with: clnorm train --resume %s\n", s.job.run.dir);
     if (!rc)
         save_kernels(&s);
     clean_up(&s);

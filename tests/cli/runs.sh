@@ -13,7 +13,7 @@ works train $tiny --out one
 check "--quiet says nothing" empty out
 check "--quiet says nothing on stderr" empty err
 check "the folder holds what is documented, nothing else" [ "$(ls one | tr '\n' ' ')" = \
-    "checkpoint.safetensors config.json curves.png metrics.jsonl misclassified.png model.safetensors summary.json " ]
+    "checkpoint.safetensors config.json curves.png metrics.jsonl misclassified.png model.safetensors outcome.json summary.json " ]
 check "curves.png is a PNG" is_png one/curves.png
 check "misclassified.png is a PNG" is_png one/misclassified.png
 check "a line an epoch" [ "$(lines one/metrics.jsonl)" -eq 2 ]

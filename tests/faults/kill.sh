@@ -29,7 +29,7 @@ whole_files() # DIR: nothing that readers meet under its own name is half a file
         [ ! -e "$1/$file.png" ] || tail -c 8 "$1/$file.png" | grep -q IEND || return 1
     done
 }
-documented="checkpoint.safetensors config.json curves.png metrics.jsonl misclassified.png model.safetensors summary.json "
+documented="checkpoint.safetensors config.json curves.png metrics.jsonl misclassified.png model.safetensors outcome.json summary.json "
 list() { (cd "$1" && find . -mindepth 1 ! -name .lock | sed 's,^\./,,' | sort | tr '\n' ' '); }
 survived() # DIR ARGUMENT...
 {

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Studies: what they leave, that runs which are done stay, and that one that was killed at any moment and started again
+# ends with the figures of one that was not.
+. "$(dirname "$0")/lib.sh"
+
+small="--limit 256 --epochs 2 --batches 64 --seeds 2"
+runs="s8-bn-b64-s1 s8-bn-b64-s2 s8-gn4-b64-s1 s8-gn4-b64-s2 s8-ln-b64-s1 s8-ln-b64-s2"
+listing() { (cd "$1" && ls -A "$2" | grep -v '^\.lock$' | tr '\n' ' '); }
+count_done() { find "$1" -name summary.json 2>/dev/null | wc -l; }
+at_least_done() { [ "$(count_done "$1")" -ge "$2" ]; }
+figures() { sed 's/"images_per_second.*//' "$1/$2/metrics.jsonl"; grep -v 'second' "$1/$2/summary.json"; cat "$1/$2/outcome.json"; }
+
+# ---- a plan alone
+works study $small --plan --out nothing
+check "--plan: the runs and their time" grep -q '^  s8-gn4-b64  .* 2 seeds, 2 epochs, adamw, lr .*, about [0-9:]* each$' out
+check "--plan: the time of all" grep -q '^about [0-9:]* to go$' out
+check "--plan leaves nothing" no test -e nothing
+
+# ---- undisturbed
+works study $small --out whole
+check "a line a run" [ "$(grep -c '^ *[1-6]/6  s8-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
+check "norms take turns" [ "$(sed -n 's,^ *[1-6]/6  s8-\([a-z]*\).*,\1,p' out | tr '\n' ' ')" = "bn ln gn bn ln gn " ]
+check "no bar without a terminal" no grep -q "$(printf '\r')" err
+check "a folder a run and study.json" [ "$(listing . whole)" = "$runs study.json " ]
+for run in $runs; do
+    check "$run: JSON alone" [ "$(listing whole "$run")" = "config.json metrics.jsonl outcome.json summary.json " ]
+done
+works train --quiet --limit 256 --epochs 2 --norm bn --seed 2 --batch 64 --lr 0.1 --out alone
+check "a run of a study is that of clnorm train" [ "$(sha alone)" = "$(sha whole/s8-bn-b64-s2)" ]
+check "what the network makes of the test set, too" cmp alone/outcome.json whole/s8-bn-b64-s2/outcome.json
+before=$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)
+works study $small --quiet --out whole
+check "what is done is not done again" [ "$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)" = "$before" ]
+
+# ---- killed at random moments
+seed=$$
+kills=0
+while [ $kills -lt 5 ] && ! at_least_done killed 6; do
+    start study $small --quiet --out killed
+    seed=$(((seed * 1103515245 + 12345) % 2147483648))
+    sleep "$(awk -v r=$seed 'BEGIN { printf "%.2f", 0.3 + 1.2 * r / 2147483648 }')"
+    kill -KILL "$process"
+    ended
+    kills=$((kills + 1))
+done
+start study $small --quiet --out killed
+wait_for 20 at_least_done killed 1
+kill -KILL "$process"
+ended
+check "killed at least once in its midst" [ "$kills" -ge 1 ]
+works study $small --quiet --out killed
+check "killed: nothing is left behind" [ "$(listing . killed)" = "$runs study.json " ]
+for run in $runs; do
+    check "$run: killed (seed $$): JSON alone" [ "$(listing killed "$run")" = "config.json metrics.jsonl outcome.json summary.json " ]
+    figures whole "$run" >whole.txt
+    figures killed "$run" >killed.txt
+    check "$run: killed (seed $$): the same figures" cmp whole.txt killed.txt
+done
+
+# ---- stopped
+start study $small --out stopped
+check "one run is done" wait_for 60 at_least_done stopped 1
+error 13 'another process .* stopped/' study $small --quiet --out stopped
+kill -INT "$process"
+ended
+check "Ctrl-C: status 130" [ "$status" -eq 130 ]
+check "Ctrl-C: it says how to go on" grep -q 'The same command goes on' err
+check "Ctrl-C: before the end" no at_least_done stopped 6
+
+# ---- what is refused
+error 14 'whole holds a study with other settings: seeds \(2 there, 3 here\); choose another --out' \
+    study --quiet --limit 256 --epochs 2 --batches 64 --seeds 3 --out whole
+error 14 'recipes bn epochs \(2 there, 1 here\)' study --quiet $small --epochs 1 --out whole
+error 14 'norms' study --quiet $small --norms bn,ln --out whole
+cp -r whole damaged
+head -c 300 whole/study.json >damaged/study.json
+error 10 'damaged/study.json' study --quiet $small --out damaged
+cp whole/study.json damaged/
+head -c 100 whole/s8-ln-b64-s1/summary.json >damaged/s8-ln-b64-s1/summary.json
+error 10 'damaged/s8-ln-b64-s1/summary.json' study --quiet $small --out damaged
+error 2 'lstm.*is not a norm' study --plan --norms bn,lstm
+error 2 "seeds: '0'" study --plan --seeds 0
+error 2 'models' study --plan --models s8,
+error 2 'batches: 64 is there twice' study --plan --batches 64,64
+error 2 'two models have one name' study --plan --models s8,s8
+error 11 'do not divide' study --plan --quiet --groups 4,5
+error 2 'unrecognized option' study --plan --norm bn --lrr 3
+error 9 nowhere study --plan --quiet --data nowhere
+finish
