@@ -24,8 +24,8 @@ static int no_memory(cln_error *err)
 static int make_room(cln_outcome *o, cln_error *err)
 {
     const size_t k = (size_t)o->classes;
-    o->class_names = calloc(k, sizeof *o->class_names);
-    o->confusion = calloc(k * k, sizeof *o->confusion);
+    o->class_names = calloc(k + 1, sizeof *o->class_names);
+    o->confusion = calloc(k * k + 1, sizeof *o->confusion);
     return o->class_names && o->confusion ? CLN_OK : no_memory(err);
 }
 

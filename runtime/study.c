@@ -20,7 +20,7 @@ void cln_study_defaults(cln_study_axes *out)
     static const char *const norms[] = {"bn", "ln", "gn"};
     *out = (cln_study_axes){.n_models = 1, .n_norms = 3, .n_batches = 1, .n_groups = 1, .seeds = 5};
     strcpy(out->models[0], "s8");
-    for (int i = 0; i < out->n_norms; i++)
+    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
         strcpy(out->norms[i], norms[i]);
     out->batches[0] = BASE_BATCH;
     out->groups[0] = BASE_GROUPS;
@@ -131,7 +131,7 @@ static int plan_runs(cln_study *s, const cln_study_axes *a, const cln_dataset *d
 {
     point points[CLN_STUDY_MODELS + 2 * CLN_STUDY_VALUES];
     const int n = list_points(a, points);
-    s->runs = calloc((size_t)n * (size_t)a->n_norms * (size_t)a->seeds, sizeof *s->runs);
+    s->runs = calloc((size_t)n * (size_t)a->n_norms * (size_t)a->seeds + 1, sizeof *s->runs);
     if (!s->runs)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a study");
     for (int i = 0; i < n; i++) {
@@ -362,7 +362,7 @@ int cln_study_measure(cln_device *dev, const cln_dataset *data, const cln_train_
     cln_dataset few = *data; /* borrows all arrays */
     cln_train_options o = *options;
     cln_trainer *t = NULL;
-    cln_metrics m;
+    cln_metrics m = {0};
     few.n_train = trained < some ? trained : some;
     few.n_test = data->n_test < some ? data->n_test : some;
     o.epochs = 2; /* the first one warms up */

@@ -217,7 +217,7 @@ static cln_outcome make_outcome(void)
 START_TEST(outcome_counts_and_comes_back)
 {
     cln_outcome o = make_outcome(), back = {0};
-    const size_t image = (size_t)(data.c * data.h * data.w);
+    const size_t image = (size_t)data.c * (size_t)data.h * (size_t)data.w;
     ck_assert_int_eq(cln_outcome_wrong(&o), 14);
     ck_assert_int_eq(o.n_mistakes, CLN_MISTAKES_MAX);
     for (int i = 0; i < o.n_mistakes; i++) {

@@ -284,7 +284,7 @@ static int train_run(session *s, const cln_study_run *run, cln_summary *summary,
 /* A run that diverges, and would again, must not keep the others from running. */
 static int run_one(session *s, cln_study_run *run, bool *interrupted, cln_error *err)
 {
-    cln_summary summary;
+    cln_summary summary = {0};
     s->run = run;
     int rc = train_run(s, run, &summary, interrupted, err);
     if (s->bar)
@@ -338,10 +338,6 @@ static int set_up(session *s, cln_error *err)
     int rc = cln_dataset_open(s->data_path, &s->data, err);
     if (rc)
         return rc;
-    if (s->data->sample && !s->quiet)
-        fprintf(stderr, "clnorm: a study on the bundled sample (%zu training and %zu test images of CIFAR-10) is for trying "
-                        "things out; for all of it run `clnorm fetch` or give --data PATH\n",
-                s->data->n_train, s->data->n_test);
     snprintf(dir, sizeof dir, "studies/%s", slash ? slash + 1 : model);
     rc = cln_study_new(&s->axes, s->out ? s->out : dir, s->data, &s->study, err);
     if (!rc)
@@ -350,6 +346,10 @@ static int set_up(session *s, cln_error *err)
         rc = cln_device_open(s->device, false, &s->dev, err);
     if (rc)
         return rc;
+    if (s->data->sample && !s->quiet)
+        fprintf(stderr, "clnorm: a study on the bundled sample (%zu training and %zu test images of CIFAR-10) is for trying "
+                        "things out; for all of it run `clnorm fetch` or give --data PATH\n",
+                s->data->n_train, s->data->n_test);
     if (!s->quiet)
         cln_device_set_notice(s->dev, cln_cli_notice, NULL);
     for (int i = 0; i < s->study->n_runs; i++)

@@ -186,7 +186,7 @@ static bool on_epoch(void *arg, const cln_metrics *m)
 static int train(session *s, bool *interrupted, cln_error *err)
 {
     const cln_job_watch watch = {on_progress, on_epoch, s};
-    cln_summary summary;
+    cln_summary summary = {0};
     s->bar = !s->set.quiet && isatty(STDERR_FILENO);
     int rc = cln_job_train(&s->job, &watch, interrupted, err);
     if (s->bar && (rc || *interrupted))

@@ -5,7 +5,7 @@
 
 small="--limit 256 --epochs 2 --batches 64 --seeds 2"
 runs="s8-bn-b64-s1 s8-bn-b64-s2 s8-gn4-b64-s1 s8-gn4-b64-s2 s8-ln-b64-s1 s8-ln-b64-s2"
-listing() { (cd "$1" && ls -A "$2" | grep -v '^\.lock$' | tr '\n' ' '); }
+listing() { find "$1/$2" -mindepth 1 -maxdepth 1 ! -name .lock | sed 's,.*/,,' | sort | tr '\n' ' '; }
 count_done() { find "$1" -name summary.json 2>/dev/null | wc -l; }
 at_least_done() { [ "$(count_done "$1")" -ge "$2" ]; }
 figures() { sed 's/"images_per_second.*//' "$1/$2/metrics.jsonl"; grep -v 'second' "$1/$2/summary.json"; cat "$1/$2/outcome.json"; }
