@@ -86,6 +86,9 @@ int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_n
         return CLN_OK;
     }
     const cln_verdict v = check(dev, o, net);
+    if (v.code == CLN_ERR_MEMORY || v.code == CLN_ERR_DEVICE_MEMORY)
+        return CLN_FAIL(err, v.code, "device %d (%s) could not be checked: %s", dev->info.index,
+                        dev->info.name, v.first);
     if (v.failures)
         return CLN_FAIL(err, CLN_ERR_DEVICE,
                         "device %d (%s) computes wrongly: %s; see clnorm doctor --device %d "

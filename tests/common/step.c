@@ -1,4 +1,5 @@
 #include "common/step.h"
+#include "common/values.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -65,9 +66,7 @@ int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, con
 float *cln_test_floats(cln_device *dev, cln_tensor from, size_t count)
 {
     cln_error err = {0};
-    float *values = calloc(count + 1, sizeof *values);
-    if (!values)
-        abort();
+    float *values = cln_test_alloc(count, sizeof *values);
     const int rc = count ? cln_tensor_read(dev, from, 0, values, count * sizeof *values, &err) : 0;
     for (size_t i = 0; rc && i < count; i++)
         values[i] = NAN;

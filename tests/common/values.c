@@ -2,14 +2,26 @@
 
 #include "philox.h"
 
+#include "error.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+void *cln_test_alloc(size_t count, size_t size)
+{
+    void *p = calloc(count + 1, size);
+    if (p)
+        return p;
+    fprintf(stderr,
+            "clnorm: out of host memory for the references that the device is held against; "
+            "close other programs to make room\n");
+    exit(2 - CLN_ERR_MEMORY);
+}
 
 float *cln_test_random(size_t count, uint32_t seed)
 {
-    float *values = malloc((count ? count : 1) * sizeof *values);
-    if (!values)
-        abort();
+    float *values = cln_test_alloc(count, sizeof *values);
     for (size_t i = 0; i < count; i++) {
         const cln_philox r = cln_philox4x32((uint32_t)(i / 4), seed, 0, 0, 0, 0);
         values[i] = 2.0f * cln_random_unit(r.v[i % 4]) - 1.0f;

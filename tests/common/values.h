@@ -6,7 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* count floats in (-1, 1), the same for the same seed; malloc'ed, or the test process aborts. */
+/* Room for count elements and one more, all 0: the references' only allocator, so that their formulas need no errors.
+ * Where there is no memory the process ends here, with one line and clnorm's exit status for it. */
+void *cln_test_alloc(size_t count, size_t size);
+
+/* count floats in (-1, 1), the same for the same seed; from cln_test_alloc. */
 float *cln_test_random(size_t count, uint32_t seed);
 
 typedef struct cln_test_difference {

@@ -181,10 +181,7 @@ typedef struct reference {
 
 static double *doubles(size_t count)
 {
-    double *values = calloc(count ? count : 1, sizeof *values);
-    if (!values)
-        abort();
-    return values;
+    return cln_test_alloc(count, sizeof(double));
 }
 
 cln_conv_shape cln_case_conv_shape(const cln_layer *l)

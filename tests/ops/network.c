@@ -18,10 +18,7 @@ static const double margin = 3e-6; /* to every kink, relative to the stage's lar
 
 static double *doubles(size_t count)
 {
-    double *p = calloc(count + 1, sizeof *p);
-    if (!p)
-        abort();
-    return p;
+    return cln_test_alloc(count, sizeof(double));
 }
 
 static double *widen(const float *values, size_t count)
@@ -34,9 +31,7 @@ static double *widen(const float *values, size_t count)
 
 static float *narrow(const double *values, size_t count)
 {
-    float *p = calloc(count + 1, sizeof *p);
-    if (!p)
-        abort();
+    float *p = cln_test_alloc(count, sizeof *p);
     for (size_t i = 0; i < count; i++)
         p[i] = (float)values[i];
     return p;
@@ -236,9 +231,7 @@ static void reference_new(reference *r, const cln_plan *plan, const float *weigh
         const cln_slot *slot = &plan->slots[i];
         if (slot->state)
             continue;
-        float *copy = malloc(slot->count * sizeof *copy);
-        if (!copy)
-            abort();
+        float *copy = cln_test_alloc(slot->count, sizeof *copy);
         memcpy(copy, weights + slot->offset, slot->count * sizeof *copy);
         r->param[slot->layer][slot->which] = copy;
         r->grad[slot->layer][slot->which] = doubles(slot->count);
@@ -285,9 +278,7 @@ typedef struct comparison {
 /* Weights of the initial spread; gamma near 1, beta and biases near 0, none of them exactly. */
 static float *draw_weights(const cln_plan *plan, uint32_t seed)
 {
-    float *w = calloc(plan->n_weights + 1, sizeof *w);
-    if (!w)
-        abort();
+    float *w = cln_test_alloc(plan->n_weights, sizeof *w);
     for (int i = 0; i < plan->n_slots; i++) {
         const cln_slot *slot = &plan->slots[i];
         if (slot->state)
@@ -396,9 +387,7 @@ static int hold_step(const comparison *c, const float *weights, const float *x,
 
 static int32_t *draw_labels(int n, int classes)
 {
-    int32_t *labels = calloc((size_t)n + 1, sizeof *labels);
-    if (!labels)
-        abort();
+    int32_t *labels = cln_test_alloc((size_t)n, sizeof *labels);
     for (int i = 0; i < n; i++)
         labels[i] = 3 * i % classes;
     return labels;

@@ -35,10 +35,7 @@ typedef struct data {
 
 static double *doubles(size_t count)
 {
-    double *p = calloc(count + 1, sizeof *p);
-    if (!p)
-        abort();
-    return p;
+    return cln_test_alloc(count, sizeof(double));
 }
 
 static double *widen(const float *values, size_t count)
@@ -158,9 +155,7 @@ static int read_outputs(cln_lone *t, outputs *o, cln_error *err)
     int rc = CLN_OK;
     for (int i = 0; i < OUTPUTS; i++) {
         o->count[i] = from[i].bytes / sizeof(float);
-        o->values[i] = calloc(o->count[i] + 1, sizeof(float));
-        if (!o->values[i])
-            abort();
+        o->values[i] = cln_test_alloc(o->count[i], sizeof(float));
         if (from[i].mem && !rc)
             rc = cln_lone_read(t, from[i], o->values[i], err);
     }

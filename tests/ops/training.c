@@ -9,14 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *zeros(size_t count, size_t size)
-{
-    void *p = calloc(count + 1, size);
-    if (!p)
-        abort();
-    return p;
-}
-
 /* ---- references ---------------------------------------------------------------------------------- */
 
 double naive_loss(int n, int classes, const float *x, const int32_t *labels, double s, double *dx,
@@ -193,12 +185,12 @@ static void map_slots(const cln_plan *plan, model *a)
 static model make_model(const cln_plan *plan)
 {
     const size_t n = plan->n_weights;
-    model a = {.w = zeros(n, sizeof(double)),
-               .g = zeros(n, sizeof(double)),
-               .m = zeros(n, sizeof(double)),
-               .v = zeros(n, sizeof(double)),
-               .used = zeros(n, 1),
-               .decays = zeros(n, 1),
+    model a = {.w = cln_test_alloc(n, sizeof(double)),
+               .g = cln_test_alloc(n, sizeof(double)),
+               .m = cln_test_alloc(n, sizeof(double)),
+               .v = cln_test_alloc(n, sizeof(double)),
+               .used = cln_test_alloc(n, 1),
+               .decays = cln_test_alloc(n, 1),
                .count = n};
     map_slots(plan, &a);
     return a;

@@ -16,8 +16,11 @@ void cln_verdict_fail(cln_verdict *v, const char *fmt, ...)
 
 int cln_verdict_call(cln_verdict *v, int rc, const char *where, const cln_error *err)
 {
-    if (rc)
-        cln_verdict_fail(v, "%s: %s", where, err->text);
+    if (!rc)
+        return rc;
+    if (!v->failures)
+        v->code = rc;
+    cln_verdict_fail(v, "%s: %s", where, err->text);
     return rc;
 }
 

@@ -11,6 +11,7 @@ typedef struct cln_verdict {
      * Both 0 where only bits were compared. */
     double error, allowed;
     char first[512]; /* the first failure, as a line for a person; "" while there is none */
+    int code;        /* its code if it was a call's, CLN_ERR_*; else 0 */
 } cln_verdict;
 
 /* Counts a failure; the text of the first one is kept. */
