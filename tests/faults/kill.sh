@@ -47,7 +47,8 @@ survived() # DIR ARGUMENT...
 if [ "$shim" = - ]; then
     echo "skipped: kills at file operations (the library that injects them does not go with sanitizers)"
 else
-    few="$small --epochs 2"
+    few="--data few $small --epochs 2"
+    make_few
     works train --quiet $few --out whole
     without_times whole/metrics.jsonl >whole.txt
     [ "$form" = short ] || export CLN_FAULTS_DEPTH=32

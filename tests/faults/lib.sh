@@ -16,6 +16,17 @@ printf 'conv 8 k=3\n$norm\nrelu\nconv $classes k=1 bias=1\ngap\n' >tiny.net
 # shellcheck disable=SC2034 # by the scripts
 small="--model tiny.net --norm bn --limit 40 --batch 16 --val-split 16"
 
+# make_few: the folder few, a data set of 50 training and 10 test images of one colour each, which is read in no time
+make_few()
+{
+    mkdir few
+    for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
+        for label in 000 001 002 003 004 005 006 007 010 011; do
+            printf '%b' "\\0$label" && head -c 3072 /dev/zero | tr '\000' "\\$label"
+        done >few/$file.bin
+    done
+}
+
 # without_times FILE: metrics without what a clock says
 without_times() { sed 's/, "images_per_second.*//' "$1"; }
 skip()
@@ -24,12 +35,12 @@ skip()
     exit 77
 }
 
-# with_tools ARGUMENT...: the program with both tools; faults come from the environment. Leaves status, out, err, log.
+# with_tools ARGUMENT...: the program with the tools that there are; faults come from the environment. Leaves status, out, err, log.
 with_tools()
 {
     last="${CLN_FAULTS:+CLN_FAULTS=$CLN_FAULTS CLN_FAULTS_TOOL=${CLN_FAULTS_TOOL:-} }clnorm $*"
     rm -f log
-    OPENCL_LAYERS=$layer LD_PRELOAD=$shim CLN_FAULTS_LIBS=libjansson CLN_FAULTS_LOG=$PWD/log \
+    OPENCL_LAYERS=$layer LD_PRELOAD=${shim#-} CLN_FAULTS_LIBS=libjansson CLN_FAULTS_LOG=$PWD/log \
         CLN_FAULTS_PROGRAM=${program##*/} timeout -s KILL 120 "$program" "$@" >out 2>err </dev/null
     status=$?
 }

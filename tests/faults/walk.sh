@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every call site of OpenCL calls, allocations and file operations, in a training, a resumed training and an evaluation,
-# made to fail: a clean error or no harm, nothing leaked, nothing lost. The short form fails each site's first and last
+# from loose files and from the archive of the sample, with kernels cached and without, made to fail: a clean error or no harm, nothing leaked, nothing lost. The short form fails each site's first and last
 # call, the long one every call, by its whole call path, and with all later calls failing, too. The argument behind the
 # usual ones, if there is one, names the only scenario to walk.
 only=${5:-}
@@ -11,7 +11,7 @@ sites=0
 injected=0
 : >walked.txt
 : >messages.txt
-train="train --quiet $small --epochs 2 --out"
+train="train --quiet --data few $small --epochs 2 --out"
 
 # ---- what is expected
 # The exit statuses that a fault may end with; 0 where the program can do without the call.
@@ -36,7 +36,7 @@ allowed() # TOOL NAME HOW FILE
     "cl clFinish "*) echo "0 3 6" ;; # the one before everything is closed does not matter
     "cl "*" -6") echo 3 ;;
     "cl "*" -4") echo 8 ;;
-    *) echo 6 ;;
+    *) [ "$way" != cold ] && echo 6 || echo "5 6" ;; # 5: the device fails the check of its first use
     esac
 }
 chatter='^clnorm: compiling kernels|^CLBlast: ' # what else may be said on stderr
@@ -51,7 +51,8 @@ clean_line() # of err: one line, of the program, that says more than a code
     fi
     head -1 line | grep -Eq '^clnorm( [a-z]+)?: .{12,}'
 }
-nothing_held() { ! grep -E '^(held|released|leak)' log; }
+# The references that a new device is held against end the process when there is no memory (tests/common/values.h).
+nothing_held() { grep -q 'out of host memory for the references' err || ! grep -E '^(held|released|leak)' log; }
 no_temporary() { ! find "$1" -name '*.tmp' 2>/dev/null | grep .; }
 
 # ---- scenarios: before_X lays things out, run_X runs the program, after_X checks what is left
@@ -72,6 +73,9 @@ after_train()
         check "a run that never began starts" resumable run $reference
     fi
 }
+before_sample() { rm -rf run; }
+run_sample() { with_tools train --quiet $small --epochs 2 --out run; }
+after_sample() { after_train sample; }
 before_resume()
 {
     rm -rf run
@@ -209,17 +213,13 @@ walk() # SCENARIO [FUNCTIONS]
 }
 
 # ---- what all of it is compared with
+make_few
 works $train whole
-works train --quiet $small --epochs 2 --seed 2 --out other
-works train --quiet $small --epochs 2 --conv gemm --out gemm
+works $train other --seed 2
+works $train gemm --conv gemm
+works train --quiet $small --epochs 2 --out sample
 other_sums=$(sums other)
 whole_sums=$(sums whole)
-mkdir few
-for file in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
-    for label in 000 001 002 003 004 005 006 007 010 011; do
-        printf '%b' "\\0$label" && head -c 3072 /dev/zero | tr '\000' "\\$label"
-    done >few/$file.bin
-done
 works eval whole --data few
 # Killed while it replaced the first epoch's checkpoint by the second's.
 CLN_FAULTS_DEPTH=1
@@ -239,6 +239,7 @@ mv run half
 [ "$form" = short ] || CLN_FAULTS_DEPTH=32
 
 walk train
+walk sample
 walk resume
 walk eval
 walk eval-json tell
