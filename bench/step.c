@@ -1,5 +1,5 @@
 /* clnorm bench step: the whole training step as `clnorm train` runs it (gathering and augmenting the batch, forward,
- * loss, backward, optimiser), and inference (the forward pass of an inference plan on a batch in device memory), by
+ * loss, backward, optimiser), and inference (gathering and the forward pass, as `clnorm eval` runs them), by
  * norm and batch size; and where the time of a step goes, kernel by kernel. */
 #include <math.h>
 #include <stdio.h>
@@ -37,6 +37,7 @@ typedef struct step_bench {
 /* ---- one norm at one batch size ------------------------------------------------------------------ */
 
 typedef struct contestant {
+    int batch;
     cln_trainer *trainer;
     cln_net *net;
     cln_plan *infer; /* NULL: not wanted */
@@ -47,8 +48,15 @@ static int train_step(void *arg, cln_error *err) { return cln_train_enqueue(((co
 static int infer_batch(void *arg, cln_error *err)
 {
     const contestant *c = arg;
-    const cln_pass pass = {.n = c->net->input.n};
-    return cln_plan_forward(c->infer, &pass, err);
+    int rc = CLN_OK;
+    for (int base = 0; base < c->batch && !rc; base += c->net->input.n) {
+        const int left = c->batch - base;
+        const cln_pass pass = {.n = left < c->net->input.n ? left : c->net->input.n};
+        rc = cln_feed_batch(c->trainer->train, base, pass.n, NULL, c->infer->input, c->trainer->loss->labels, err);
+        if (!rc)
+            rc = cln_plan_forward(c->infer, &pass, err);
+    }
+    return rc;
 }
 
 static void contestant_free(contestant *c)
@@ -66,22 +74,23 @@ static int new_trainer(const step_bench *b, const char *norm, int batch, contest
     snprintf(o.model, sizeof o.model, "%s", b->o.model);
     o.batch = batch;
     o.fuse = b->fuse;
+    c->batch = batch;
     o.lr = 0; /* the weights stay as they are: every step does the same work */
     return cln_trainer_new(b->dev, b->data, &o, &c->trainer, err);
 }
 
-/* Weights and a batch as the trainer has them. */
+/* Weights as the trainer has them. */
 static int new_inference(const step_bench *b, const char *norm, int batch, contestant *c, cln_error *err)
 {
     const cln_dataset *d = b->data;
     const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = b->fuse, .inference = true};
-    const cln_shape input = {batch, d->h, d->w, d->c};
+    const cln_shape input = {cln_tune_micro(&b->dev->info, &options.tune, batch), d->h, d->w, d->c};
     int rc = cln_net_load(b->o.model, norm, 0, d->classes, input, &c->net, err);
     if (!rc)
         rc = cln_plan_new(b->dev, c->net, &options, &c->infer, err);
     if (!rc)
         rc = cln_plan_init(c->infer, 1, err);
-    return rc ? rc : cln_feed_batch(c->trainer->train, 0, batch, NULL, c->infer->input, c->trainer->loss->labels, err);
+    return rc;
 }
 
 /* Forward 1, backward 2 (nothing behind the data), as the layers' costs say. */
@@ -108,7 +117,7 @@ static void set_row(cln_bench_row *row, const step_bench *b, const char *view, c
     cln_bench_row_name(row, view, slash ? slash + 1 : b->o.model, norm, text);
     snprintf(row->shape, sizeof row->shape, "%dx%dx%d", net->input.h, net->input.w, net->input.c);
     row->batch = batch;
-    row->flops = net_flops(net, !strcmp(view, "step"));
+    row->flops = net_flops(net, !strcmp(view, "step")) * batch / net->input.n;
 }
 
 /* All norms at one batch size, in turn. */

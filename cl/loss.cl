@@ -1,7 +1,7 @@
-/* Softmax cross-entropy with label smoothing s over K classes, mean over the N images of a batch:
+/* Softmax cross-entropy with label smoothing s over K classes, mean over B images, N of which are here:
  *
  *     p = softmax(x)      t = (1 - s) [k == label] + s / K      loss = -sum_k t_k log p_k
- *     dx = (p - t) / N
+ *     dx = (p - t) / B
  *
  * (Szegedy et al. 2016, section 7; PyTorch's cross_entropy(label_smoothing=s).) x, dx (N, K).
  * loss_rows: one item an image. loss_sum: one item adds the batch to the running totals, in fixed order. */
@@ -10,7 +10,7 @@ kernel void loss_rows(global const float *x, global const int *labels, // (N)
                       global float *dx,                                 // (N, K) or NULL where train is 0
                       global float *losses, global int *hits,           // (N)
                       global int *predicted, global float *confidence,  // at [base + n]
-                      int N, int K, float smoothing, int base, int train)
+                      int N, int B, int K, float smoothing, int base, int train)
 {
     const int n = get_global_id(0);
     if (n >= N)
@@ -37,7 +37,7 @@ kernel void loss_rows(global const float *x, global const int *labels, // (N)
         return;
     for (int k = 0; k < K; k++) {
         const float t = (k == label ? 1.0f - smoothing : 0.0f) + smoothing / K;
-        dx[(size_t)n * K + k] = (exp(row[k] - top) / sum - t) / N;
+        dx[(size_t)n * K + k] = (exp(row[k] - top) / sum - t) / B;
     }
 }
 

@@ -5,6 +5,7 @@
  * optim_adamw  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
  *              w -= lr (m / c1) / (sqrt(v / c2) + eps) + lr wd w,   c1 = 1 - b1^t, c2 = 1 - b2^t
  *              (Loshchilov & Hutter 2019.)
+ * optim_add    sum = g or (not first) sum + g: the gradients of a batch that went through the network in parts.
  * Weight decay is decoupled in both and uses the w of before the step. One item owns `chunk` floats. */
 
 kernel void optim_sgd(global float *w, global const float *g, global float *m, int count, int decay, int chunk,
@@ -29,4 +30,11 @@ kernel void optim_adamw(global float *w, global const float *g, global float *m,
         v[i] = vi;
         w[i] -= lr * (mi / c1 / (sqrt(vi / c2) + eps) + (i < decay ? wd * w[i] : 0.0f));
     }
+}
+
+kernel void optim_add(global float *sum, global const float *g, int count, int chunk, int is_first)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++)
+        sum[i] = is_first ? g[i] : sum[i] + g[i];
 }

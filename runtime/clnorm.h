@@ -83,6 +83,9 @@ typedef struct cln_train_options {
     char norm[16];          /* bn, ln, gn, in, none */
     int groups;             /* of gn; 0: its default, 4 */
     int epochs, batch;
+    int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: 32 for the
+                             * vector class, which keeps them in the processor's cache, else the batch. The batch
+                             * where batch norm takes its statistics over it */
     cln_optimizer optimizer;
     cln_schedule schedule;
     double lr;              /* peak */

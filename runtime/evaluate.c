@@ -12,7 +12,7 @@ void cln_evaluation_clear(cln_evaluation *e)
 
 static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error *err)
 {
-    const int batch = plan->net->input.n;
+    const int batch = cln_tune_micro(&plan->dev->info, &plan->options.tune, plan->net->input.n);
     cln_pace pace = {0};
     int rc = CLN_OK;
     for (int base = 0, step = 0; base < feed->n && !rc; base += batch, step++) {
@@ -22,7 +22,7 @@ static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error
         if (!rc)
             rc = cln_plan_forward(plan, &pass, err);
         if (!rc)
-            rc = cln_loss_run(loss, plan->logits, (cln_tensor){0}, count, 0.0, base, step, err);
+            rc = cln_loss_run(loss, plan->logits, (cln_tensor){0}, count, count, 0.0, base, step, err);
         if (!rc)
             rc = cln_pace_step(plan->dev, &pace, err);
     }

@@ -43,12 +43,12 @@ void cln_loss_free(cln_loss *l)
     free(l);
 }
 
-int cln_loss_run(cln_loss *l, cln_tensor logits, cln_tensor dlogits, int n, double smoothing, int base, int step,
-                 cln_error *err)
+int cln_loss_run(cln_loss *l, cln_tensor logits, cln_tensor dlogits, int n, int of, double smoothing, int base,
+                 int step, cln_error *err)
 {
     int rc = cln_run(&l->rows, cln_range1((size_t)n, (size_t)l->local), err, CLN_MEM(logits), CLN_MEM(l->labels),
                      CLN_MEM(dlogits), CLN_MEM(l->losses), CLN_MEM(l->hits), CLN_MEM(l->predicted),
-                     CLN_MEM(l->confidence), CLN_INT(n), CLN_INT(l->classes), CLN_FLOAT(smoothing), CLN_INT(base),
+                     CLN_MEM(l->confidence), CLN_INT(n), CLN_INT(of), CLN_INT(l->classes), CLN_FLOAT(smoothing), CLN_INT(base),
                      CLN_INT(dlogits.mem != NULL));
     return rc ? rc
               : cln_run(&l->sum, cln_range1(1, 1), err, CLN_MEM(l->losses), CLN_MEM(l->hits), CLN_MEM(l->totals),

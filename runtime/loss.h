@@ -23,9 +23,10 @@ typedef struct cln_totals {
 int cln_loss_new(cln_device *dev, int batch, int classes, int images, int local, cln_loss **out, cln_error *err);
 void cln_loss_free(cln_loss *loss);
 
-/* Enqueues: totals += this batch; dlogits where given (training). Predictions go to [base, base + n). */
-int cln_loss_run(cln_loss *loss, cln_tensor logits, cln_tensor dlogits, int n, double smoothing, int base, int step,
-                 cln_error *err);
+/* Enqueues: totals += these n images; dlogits where given (training), of the mean over `of` images, to which they
+ * belong. Predictions go to [base, base + n). */
+int cln_loss_run(cln_loss *loss, cln_tensor logits, cln_tensor dlogits, int n, int of, double smoothing, int base,
+                 int step, cln_error *err);
 
 /* Blocking: sets the totals (NULL: zero) and clears the flag / reads them; *bad_step is -1 while all is finite. */
 int cln_loss_reset(cln_loss *loss, const cln_totals *totals, cln_error *err);

@@ -151,6 +151,7 @@ typedef struct cln_op {
     /* reads dy, writes dx (where wanted) and grad (always `=`: one use of a parameter per network) */
     int (*backward)(cln_node *node, const cln_pass *pass, cln_error *err);
 
+    bool whole_batch;                                /* in training an image's output depends on the others */
     /* fusion hooks */
     bool norm;                                       /* may stand where a .net file says $norm (net.c) */
     bool host;                                       /* may host a stage: norms and activations */

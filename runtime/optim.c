@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-int cln_optim_new(const cln_plan *plan, cln_optimizer kind, cln_optim **out, cln_error *err)
+int cln_optim_new(const cln_plan *plan, cln_optimizer kind, bool parts, cln_optim **out, cln_error *err)
 {
     cln_optim *o = calloc(1, sizeof *o);
     if (!o)
@@ -23,6 +23,10 @@ int cln_optim_new(const cln_plan *plan, cln_optimizer kind, cln_optim **out, cln
         rc = cln_tensor_fill(o->dev, o->v, 0, err);
     if (!rc)
         rc = cln_kernel_new(o->dev, "optim.cl", adam ? "optim_adamw" : "optim_sgd", "", &o->step, err);
+    if (!rc && parts)
+        rc = cln_tensor_new(o->dev, plan->grads.bytes, "the sum of gradients", &o->sum, err);
+    if (!rc && parts)
+        rc = cln_kernel_new(o->dev, "optim.cl", "optim_add", "", &o->add, err);
     if (rc) {
         cln_optim_free(o);
         return rc;
@@ -37,19 +41,35 @@ void cln_optim_free(cln_optim *o)
         return;
     cln_tensor_free(&o->m);
     cln_tensor_free(&o->v);
+    cln_tensor_free(&o->sum);
     cln_kernel_free(&o->step);
+    cln_kernel_free(&o->add);
     free(o);
+}
+
+static cln_range range_of(const cln_optim *o)
+{
+    return cln_range1((o->count + (size_t)o->chunk - 1) / (size_t)o->chunk, (size_t)o->local);
+}
+
+int cln_optim_add(cln_optim *o, const cln_plan *plan, bool first, cln_error *err)
+{
+    if (!o->sum.mem)
+        return CLN_OK;
+    return cln_run(&o->add, range_of(o), err, CLN_MEM(o->sum), CLN_MEM(plan->grads), CLN_INT((int)o->count),
+                   CLN_INT(o->chunk), CLN_INT(first));
 }
 
 int cln_optim_step(cln_optim *o, cln_plan *plan, const cln_optim_rates *r, cln_error *err)
 {
-    const cln_range range = cln_range1((o->count + (size_t)o->chunk - 1) / (size_t)o->chunk, (size_t)o->local);
+    const cln_range range = range_of(o);
+    const cln_tensor grads = o->sum.mem ? o->sum : plan->grads;
     const int count = (int)o->count, decay = (int)plan->n_decay;
     if (o->kind == CLN_OPTIMIZER_SGD)
-        return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(plan->grads), CLN_MEM(o->m), CLN_INT(count),
+        return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(grads), CLN_MEM(o->m), CLN_INT(count),
                        CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->momentum),
                        CLN_INT(r->nesterov), CLN_FLOAT(r->weight_decay));
-    return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(plan->grads), CLN_MEM(o->m), CLN_MEM(o->v),
+    return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(grads), CLN_MEM(o->m), CLN_MEM(o->v),
                    CLN_INT(count), CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->momentum),
                    CLN_FLOAT(r->beta2), CLN_FLOAT(r->eps), CLN_FLOAT(1.0 - pow(r->momentum, r->t)),
                    CLN_FLOAT(1.0 - pow(r->beta2, r->t)), CLN_FLOAT(r->weight_decay));

@@ -23,6 +23,8 @@ const cln_field cln_fields[] = {
     FIELD("groups", CLN_FIELD_INT, groups, NULL, 0, "groups of gn (0: its default, 4)"),
     FIELD("epochs", CLN_FIELD_INT, epochs, NULL, 0, "times through the training set"),
     FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
+    FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: 32 where "
+          "that is as good as all and the device is a CPU)"),
     FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, optimizers, 0, "sgd or adamw"),
     FIELD("schedule", CLN_FIELD_CHOICE, schedule, schedules, 0, "of the learning rate: onecycle, cosine, step, constant"),
     FIELD("lr", CLN_FIELD_REAL, lr, NULL, 0, "peak learning rate"),

@@ -23,6 +23,7 @@ static int check(const cln_train_options *o, const cln_dataset *data, cln_error 
         const char *name;
         double value, min, max;
     } list[] = {{"epochs", o->epochs, 1, 100000},         {"batch", o->batch, 1, 65536},
+                {"micro-batch", o->micro_batch, 0, 65536},
                 {"lr", o->lr, 0, 1000},                   {"warmup", o->warmup, 0, 1},
                 {"momentum", o->momentum, 0, 0.99999},    {"beta2", o->beta2, 0, 0.999999},
                 {"weight-decay", o->weight_decay, 0, 10}, {"label-smoothing", o->label_smoothing, 0, 0.9},
@@ -71,18 +72,47 @@ static int new_feeds(cln_trainer *t, cln_error *err)
     return rc;
 }
 
+static int choose_micro(cln_trainer *t, cln_error *err)
+{
+    const cln_train_options *o = &t->options;
+    const cln_tune_request request = {(cln_class)o->kernel_class, o->conv};
+    const cln_layer *whole = NULL;
+    for (int i = 0; i < t->net->n_layers && !whole; i++)
+        whole = t->net->layers[i].op->whole_batch ? &t->net->layers[i] : NULL;
+    if (o->micro_batch && o->micro_batch < o->batch && whole)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT,
+                        "micro-batch is %d: layer %d (%s) takes its statistics over the whole batch of %d; use a norm "
+                        "within the image, or a smaller batch", o->micro_batch, whole->index, whole->op->word, o->batch);
+    t->micro = whole            ? o->batch
+               : !o->micro_batch ? cln_tune_micro(&t->dev->info, &request, o->batch)
+               : o->micro_batch < o->batch ? o->micro_batch : o->batch;
+    return CLN_OK;
+}
+
+static int load_net(cln_trainer *t, int images, cln_error *err)
+{
+    const cln_train_options *o = &t->options;
+    const cln_shape input = {images, t->data->h, t->data->w, t->data->c};
+    cln_net_free(t->net);
+    t->net = NULL;
+    return cln_net_load(o->model, o->norm, o->groups, t->data->classes, input, &t->net, err);
+}
+
 static int new_plan(cln_trainer *t, cln_error *err)
 {
     const cln_train_options *o = &t->options;
-    const cln_shape input = {o->batch, t->data->h, t->data->w, t->data->c};
-    int rc = cln_net_load(o->model, o->norm, o->groups, t->data->classes, input, &t->net, err);
+    int rc = load_net(t, o->batch, err);
+    if (!rc)
+        rc = choose_micro(t, err);
+    if (!rc && t->micro < o->batch)
+        rc = load_net(t, t->micro, err);
     const cln_plan_options p = {.tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse};
     if (!rc)
         rc = cln_plan_new(t->dev, t->net, &p, &t->plan, err);
     if (!rc)
         rc = cln_plan_init(t->plan, o->seed, err);
     if (!rc)
-        rc = cln_optim_new(t->plan, o->optimizer, &t->optim, err);
+        rc = cln_optim_new(t->plan, o->optimizer, t->micro < o->batch, &t->optim, err);
     return rc;
 }
 
@@ -102,7 +132,7 @@ int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_op
     if (!rc)
         rc = new_feeds(t, err);
     if (!rc)
-        rc = cln_loss_new(dev, options->batch, data->classes, t->test->n, t->plan->nodes[0].tune.local, &t->loss, err);
+        rc = cln_loss_new(dev, t->micro, data->classes, t->test->n, t->plan->nodes[0].tune.local, &t->loss, err);
     if (!rc)
         rc = cln_state_get(t, &t->start, err);
     if (rc) {
@@ -191,22 +221,36 @@ int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err)
 
 /* ---- a step, an epoch ---------------------------------------------------------------------------- */
 
+cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part)
+{
+    const cln_train_options *o = &t->options;
+    const int first = step * o->batch, left = t->train->n - first, all = left < o->batch ? left : o->batch;
+    const int parts = cln_div_up(o->batch, t->micro), base = part * t->micro, rest = all - base;
+    const int n = rest < t->micro ? rest : t->micro;
+    return (cln_slice){.base = first + base, .n = n > 0 ? n : 0, .of = all,
+                       .augment = {o->flip, o->shift, o->seed, (uint32_t)epoch},
+                       .pass = {n, true, o->seed, (uint32_t)((epoch * t->steps + step) * parts + part), 0}};
+}
+
 int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
 {
     const cln_train_options *o = &t->options;
-    const int base = step * o->batch, left = t->train->n - base, n = left < o->batch ? left : o->batch;
     const int done = epoch * t->steps + step, total = o->epochs * t->steps;
-    const cln_augment augment = {o->flip, o->shift, o->seed, (uint32_t)epoch};
-    const cln_pass pass = {n, true, o->seed, (uint32_t)done, 0};
     const cln_optim_rates rates = {cln_train_lr(o, done, total), o->momentum, o->weight_decay, o->beta2, 1e-8,
                                    o->nesterov, (uint32_t)done + 1};
-    int rc = cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err);
-    if (!rc)
-        rc = cln_plan_forward(t->plan, &pass, err);
-    if (!rc)
-        rc = cln_loss_run(t->loss, t->plan->logits, t->plan->dlogits, n, o->label_smoothing, 0, step, err);
-    if (!rc)
-        rc = cln_plan_backward(t->plan, &pass, err);
+    int rc = CLN_OK;
+    cln_slice s = cln_train_slice(t, epoch, step, 0);
+    for (int part = 0; s.n > 0 && !rc; s = cln_train_slice(t, epoch, step, ++part)) {
+        rc = cln_feed_batch(t->train, s.base, s.n, &s.augment, t->plan->input, t->loss->labels, err);
+        if (!rc)
+            rc = cln_plan_forward(t->plan, &s.pass, err);
+        if (!rc)
+            rc = cln_loss_run(t->loss, t->plan->logits, t->plan->dlogits, s.n, s.of, o->label_smoothing, 0, step, err);
+        if (!rc)
+            rc = cln_plan_backward(t->plan, &s.pass, err);
+        if (!rc)
+            rc = cln_optim_add(t->optim, t->plan, part == 0, err);
+    }
     return rc ? rc : cln_optim_step(t->optim, t->plan, &rates, err);
 }
 

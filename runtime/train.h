@@ -25,6 +25,7 @@ struct cln_trainer {
     cln_optim *optim;
     cln_loss *loss;
     cln_feed *train, *test;
+    int micro;               /* images that go through the network at a time */
     int epoch, step, steps;  /* epochs done; steps done of the next one; steps in an epoch */
     double seconds;          /* spent on the steps done of the next epoch */
     cln_state start;         /* of the epoch under way: what a replay begins with */
@@ -32,6 +33,14 @@ struct cln_trainer {
 
 /* Peak learning rate scaled for a step counted over the whole run. */
 double cln_train_lr(const cln_train_options *o, int step, int total_steps);
+
+/* A part of a step: what goes through the network at a time. n is 0 behind the last part. */
+typedef struct cln_slice {
+    int base, n, of; /* images [base, base + n) of the epoch's order, of a step of `of` */
+    cln_augment augment;
+    cln_pass pass;
+} cln_slice;
+cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part);
 
 /* Enqueues step `step` of epoch `epoch` (0-based) whole; the caller fences. */
 int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err);

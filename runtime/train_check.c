@@ -29,16 +29,12 @@ static size_t output_count(const cln_trainer *t, int i, int n)
     return cln_shape_count(s);
 }
 
-/* Forward pass of the step, layer by layer: the first layer with a bad parameter or output, -1: none. Behind the
- * epoch's last step any batch will do. */
-static int first_bad_layer(cln_trainer *t, int step, bool *in_weights, cln_error *err)
+/* Forward pass of a part of the step, layer by layer: the first layer with a bad parameter or output; -1: none, or
+ * a failure. */
+static int first_bad_layer(cln_trainer *t, const cln_slice *s, bool *in_weights, cln_error *err)
 {
-    const int base = step < t->steps ? step * t->options.batch : 0, left = t->train->n - base;
-    const int n = left < t->options.batch ? left : t->options.batch;
-    const cln_augment augment = {t->options.flip, t->options.shift, t->options.seed, (uint32_t)t->epoch};
-    const cln_pass pass = {n, true, t->options.seed, (uint32_t)(t->epoch * t->steps + step), 0};
     *in_weights = false;
-    if (cln_feed_batch(t->train, base, n, &augment, t->plan->input, t->loss->labels, err))
+    if (cln_feed_batch(t->train, s->base, s->n, &s->augment, t->plan->input, t->loss->labels, err))
         return -1;
     for (int i = 0; i < t->net->n_layers; i++) {
         cln_node *node = &t->plan->nodes[i];
@@ -52,12 +48,22 @@ static int first_bad_layer(cln_trainer *t, int step, bool *in_weights, cln_error
             *in_weights = true;
             return i;
         }
-        if (node->layer->op->forward(node, &pass, err) || all_finite(t, node->y, output_count(t, i, n), &good, err))
+        if (node->layer->op->forward(node, &s->pass, err) || all_finite(t, node->y, output_count(t, i, s->n), &good, err))
             return -1;
         if (!good)
             return i;
     }
     return -1;
+}
+
+/* The same for the whole step. Behind the epoch's last step any batch will do. */
+static int first_bad_layer_of(cln_trainer *t, int step, bool *in_weights, cln_error *err)
+{
+    int layer = -1;
+    cln_slice s = cln_train_slice(t, t->epoch, step < t->steps ? step : 0, 0);
+    for (int part = 0; s.n > 0 && layer < 0; s = cln_train_slice(t, t->epoch, step < t->steps ? step : 0, ++part))
+        layer = first_bad_layer(t, &s, in_weights, err);
+    return layer;
 }
 
 int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err)
@@ -66,7 +72,7 @@ int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err)
     int rc = cln_state_set(t, &t->start, err);
     for (int step = t->step; step < bad_step && !rc; step++)
         rc = cln_train_enqueue(t, t->epoch, step, err);
-    const int layer = rc ? -1 : first_bad_layer(t, bad_step, &in_weights, err);
+    const int layer = rc ? -1 : first_bad_layer_of(t, bad_step, &in_weights, err);
     const int epoch = t->epoch + 1, at = bad_step < t->steps ? bad_step + 1 : t->steps;
     cln_state_set(t, &t->start, NULL); /* what is saved from here on is the last good state */
     if (layer < 0)

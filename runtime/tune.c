@@ -42,6 +42,12 @@ int cln_tune_width(const cln_device_info *info, cln_class cls, int channels)
     return v;
 }
 
+int cln_tune_micro(const cln_device_info *info, const cln_tune_request *request, int batch)
+{
+    enum { CACHED = 32 };
+    return batch > CACHED && cln_tune_class(info, request) == CLN_CLASS_VECTOR ? CACHED : batch;
+}
+
 int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
 {
     static const char *const class_names[] = {"", "vector", "simt"}; /* by cln_class */

@@ -27,6 +27,10 @@ cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *re
 /* Widest vector that the device likes and that divides `channels` (1, 2, 4, 8 or 16). */
 int cln_tune_width(const cln_device_info *info, cln_class cls, int channels);
 
+/* How many images of a batch go through a network at a time where each is on its own: on a CPU as many as its cache
+ * holds with all that is read again, else the batch. */
+int cln_tune_micro(const cln_device_info *info, const cln_tune_request *request, int batch);
+
 const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd" */
 
 #endif

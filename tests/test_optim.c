@@ -140,7 +140,7 @@ START_TEST(running_totals)
     OK(cln_tensor_write(dev, logits, 0, x, sizeof x, &err));
     OK(cln_tensor_write(dev, loss->labels, 0, &label, sizeof label, &err));
     for (int step = 0; step < STEPS; step++)
-        OK(cln_loss_run(loss, logits, (cln_tensor){0}, 1, 0, 0, step, &err));
+        OK(cln_loss_run(loss, logits, (cln_tensor){0}, 1, 1, 0, 0, step, &err));
     OK(cln_loss_read(loss, &totals, &bad, &err));
     ck_assert_msg(fabs((double)totals.loss / STEPS / log(z) - 1) < 3e-7, "%.9g, not %.9g",
                   (double)totals.loss / STEPS, log(z));
@@ -149,7 +149,7 @@ START_TEST(running_totals)
     for (int step = 5; step < 8; step++) {
         wrong[step % KINDS] = step == 5 ? NAN : step == 6 ? INFINITY : 0;
         OK(cln_tensor_write(dev, logits, 0, step < 7 ? wrong : x, sizeof x, &err));
-        OK(cln_loss_run(loss, logits, (cln_tensor){0}, 1, 0, 0, step, &err));
+        OK(cln_loss_run(loss, logits, (cln_tensor){0}, 1, 1, 0, 0, step, &err));
     }
     OK(cln_loss_read(loss, &totals, &bad, &err));
     ck_assert_int_eq(bad, 5);

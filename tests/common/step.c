@@ -50,7 +50,7 @@ int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, con
     if (!rc)
         rc = cln_plan_forward(s->plan, &pass, err);
     if (!rc)
-        rc = cln_loss_run(s->loss, s->plan->logits, train ? s->plan->dlogits : (cln_tensor){0}, n,
+        rc = cln_loss_run(s->loss, s->plan->logits, train ? s->plan->dlogits : (cln_tensor){0}, n, n,
                           smoothing, 0, 0, err);
     if (!rc)
         rc = cln_tensor_read(s->dev, s->plan->logits, 0, s->logits,

@@ -275,7 +275,7 @@ void cln_trajectory_follow(cln_device *dev, const char *model, const char *norm,
     if (!rc)
         rc = cln_test_step_new(&s, dev, model, norm, CLN_TRAJECTORY_CLASSES, input, options, &err);
     if (!rc)
-        rc = cln_optim_new(s.plan, CLN_OPTIMIZER_SGD, &optim, &err);
+        rc = cln_optim_new(s.plan, CLN_OPTIMIZER_SGD, false, &optim, &err);
     if (!rc)
         rc = cln_trajectory_weights(&t, s.plan, &err);
     if (!rc && (double)cln_net_param_count(s.net) != cln_trajectory_value(&t, "parameters", 0))

@@ -99,7 +99,7 @@ static int run_loss(cln_device *dev, cln_loss *loss, const loss_data *d, cln_ten
     if (!rc)
         rc = cln_tensor_fill(dev, dlogits, 0x7fc0dead, err);
     if (!rc)
-        rc = cln_loss_run(loss, logits, dlogits, IMAGES, d->smoothing, BASE, 0, err);
+        rc = cln_loss_run(loss, logits, dlogits, IMAGES, IMAGES, d->smoothing, BASE, 0, err);
     return rc ? rc : cln_loss_read(loss, totals, bad, err);
 }
 
@@ -242,7 +242,7 @@ void cln_optim_check(cln_device *dev, const char *text, cln_optimizer kind, bool
     v->cases++;
     int rc = cln_test_step_new(&s, dev, text, "bn", 7, (cln_shape){2, 8, 8, 3}, &options, &err);
     if (!rc)
-        rc = cln_optim_new(s.plan, kind, &optim, &err);
+        rc = cln_optim_new(s.plan, kind, false, &optim, &err);
     if (!rc) {
         model a = make_model(s.plan);
         rc = run_optim(dev, s.plan, optim, nesterov, &a, &err);
