@@ -51,7 +51,7 @@ static int infer_batch(void *arg, cln_error *err)
     int rc = CLN_OK;
     for (int base = 0; base < c->batch && !rc; base += c->net->input.n) {
         const int left = c->batch - base;
-        const cln_pass pass = {.n = left < c->net->input.n ? left : c->net->input.n};
+        const cln_pass pass = {.n = left < c->net->input.n ? left : c->net->input.n, .same_weights = base > 0};
         rc = cln_feed_batch(c->trainer->train, base, pass.n, NULL, c->infer->input, c->trainer->loss->labels, err);
         if (!rc)
             rc = cln_plan_forward(c->infer, &pass, err);

@@ -13,24 +13,9 @@ typedef struct {
     int ih, iw, ic, oh, ow, oc, k, stride, pad;
 } conv_dims;
 
-// out[2*i], out[2*i + 1] = a[i], b[i]
-INLINE void conv_store_pairs(vec a, vec b, global float *out)
-{
-    union {
-        vec v;
-        float f[V];
-    } ua, ub;
-    ua.v = a;
-    ub.v = b;
-#pragma unroll
-    for (int i = 0; i < V; i++) {
-        out[2 * i] = ua.f[i];
-        out[2 * i + 1] = ub.f[i];
-    }
-}
-
 // Mean and M2 of `count` pixels, V channels each, `pitch` floats apart, that were just written. Two
 // passes: the strip is in the first-level cache. Four chains hide the latency of the additions.
+// They go to out and out + pitch.
 INLINE void conv_moments(global const float *y, int count, int pitch, global float *out)
 {
     vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
@@ -53,7 +38,8 @@ INLINE void conv_moments(global const float *y, int count, int pitch, global flo
         q[0] += d * d;
     }
     const vec r = (rest[0] + rest[1]) + (rest[2] + rest[3]), m2 = (q[0] + q[1]) + (q[2] + q[3]);
-    conv_store_pairs(mean + r / (float)count, fmax(m2 - r * r / (float)count, ZERO), out);
+    VSTORE(mean + r / (float)count, out);
+    VSTORE(fmax(m2 - r * r / (float)count, ZERO), out + pitch);
 }
 
 // What the backward sums need of the stage before (see cln_stage), for the image and V channels.
@@ -74,7 +60,7 @@ INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const f
     *q += g * zc;
 }
 
-// (sum g, sum g * (z - mu)) over `count` pixels.
+// sum g to out, sum g * (z - mu) to out + pitch, over `count` pixels.
 INLINE void conv_sums(global const float *dx, global const float *z, int count, int pitch,
                       conv_coef c, global float *out)
 {
@@ -84,7 +70,8 @@ INLINE void conv_sums(global const float *dx, global const float *z, int count, 
         EACH_CHAIN(j) conv_add_sums(&s[j], &q[j], dx + (i + j) * pitch, z + (i + j) * pitch, c);
     for (int i = even; i < count; i++)
         conv_add_sums(&s[0], &q[0], dx + i * pitch, z + i * pitch, c);
-    conv_store_pairs((s[0] + s[1]) + (s[2] + s[3]), (q[0] + q[1]) + (q[2] + q[3]), out);
+    VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
+    VSTORE((q[0] + q[1]) + (q[2] + q[3]), out + pitch);
 }
 
 // The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
@@ -110,7 +97,8 @@ INLINE void conv_sums_pool(global const float *dx, global const float *z, int ro
             s += g;
             q += g * zc;
         }
-    conv_store_pairs(s, q, out);
+    VSTORE(s, out);
+    VSTORE(q, out + pitch);
 }
 
 // Sums for `channels` channels of a strip of `rows` rows, dx and z being its first pixels and coefs what the stage
@@ -122,9 +110,9 @@ INLINE void conv_leave_sums(global const float *dx, global const float *z, globa
     for (int c = 0; c < channels; c += V) {
         const conv_coef f = {VLOAD(mu + c), VLOAD(a + c), VLOAD(beta + c), relu};
         if (pool == 2)
-            conv_sums_pool(dx + c, z + c, rows, cols, pitch, f, sums + 2 * c);
+            conv_sums_pool(dx + c, z + c, rows, cols, pitch, f, sums + c);
         else
-            conv_sums(dx + c, z + c, rows * cols, pitch, f, sums + 2 * c);
+            conv_sums(dx + c, z + c, rows * cols, pitch, f, sums + c);
     }
 }
 

@@ -115,7 +115,7 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
                      conv_in bias,                 // (Cout), read when has_bias
                      conv_in zeros,                // Cin zeros
                      global float *restrict y,     // (N, Ho, Wo, Cout)
-                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; when has_stats
+                     global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
                      int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad,
                      int rows, int big, int has_bias, int has_stats)
 {
@@ -126,9 +126,9 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
     if (!has_stats)
         return;
     global const float *ys = y + ((long)n * ho + r0) * wo * co + c0;
-    global float *out = stats + (((long)n * get_global_size(1) + t) * co + c0) * 2;
+    global float *out = stats + ((long)n * get_global_size(1) + t) * 2 * co + c0;
     for (int v = 0; v < NV; v++)
-        conv_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V * 2);
+        conv_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V);
 }
 
 // ---- backward-data -----------------------------------------------------------------------------
@@ -140,7 +140,7 @@ kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
                           conv_in z,                 // (N, H*pool, W*pool, Cin); to sums: has_sums
                           conv_in mu, conv_in a,     // [n * coef_stride + c]
                           conv_in beta,              // (Cin)
-                          global float *restrict sums, // (N, strips, Cin, 2) sum g, sum g (z - mu)
+                          global float *restrict sums, // (N, strips, 2, Cin) sum g, sum g (z - mu)
                           int ho, int wo, int co, int h, int wd, int ci, int k, int pad, int rows,
                           int big, int add, int has_sums, int coef_stride, int relu, int pool,
                           int cols) // of the image, where 1x1 rows were joined
@@ -155,7 +155,7 @@ kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
     conv_leave_sums(dx + ((long)n * h + r0) * wd * ci + c0,
                     z + ((long)n * h + r0) * pool * pool * wd * ci + c0, mu + at, a + at, beta + c0,
                     relu, pool, (r1 - r0) * wd / cols, cols, ci, NV * V,
-                    sums + (((long)n * get_global_size(1) + t) * ci + c0) * 2);
+                    sums + ((long)n * get_global_size(1) + t) * 2 * ci + c0);
 }
 
 kernel void conv_flip_weights(conv_in w,                 // (K, K, Cin, Cout)

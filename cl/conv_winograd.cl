@@ -315,7 +315,7 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin)
                      conv_in u,                    // (S*S, Cin, Cout)
                      conv_in bias,                 // (Cout), read when has_bias
                      global float *restrict y,     // (N, Ho, Wo, Cout)
-                     global float *restrict stats, // (N, strips, Cout, 2) mean, M2; when has_stats
+                     global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
                      local vec *line, local vec *vb, local vec *mb, int images, int h, int wd, int ci, int ho, int wo,
                      int co, int pad, int rows, int group, int has_bias, int has_stats)
 {
@@ -327,7 +327,7 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin)
     for (int n = n0; has_stats && n < n0 + t.images; n++)
         for (int c = 0; c < co; c += V)
             conv_moments(y + ((long)n * ho + r0) * wo * co + c, (r1 - r0) * wo, co,
-                         stats + (((long)n * get_global_size(0) + get_global_id(0)) * co + c) * 2);
+                         stats + ((long)n * get_global_size(0) + get_global_id(0)) * 2 * co + c);
 }
 
 kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, Cout)
@@ -336,7 +336,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
                           conv_in z,                   // (N, H*pool, W*pool, Cin); to sums: has_sums
                           conv_in mu, conv_in a,       // [n * coef_stride + c]
                           conv_in beta,                // (Cin)
-                          global float *restrict sums, // (N, strips, Cin, 2) sum g, sum g (z - mu)
+                          global float *restrict sums, // (N, strips, 2, Cin) sum g, sum g (z - mu)
                           local vec *line, local vec *vb, local vec *mb, int images, int ho, int wo, int co, int h,
                           int wd, int ci, int pad, int rows, int group, int add, int has_sums, int coef_stride,
                           int relu, int pool)
@@ -349,7 +349,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
     for (int n = n0; has_sums && n < n0 + t.images; n++)
         conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
                         mu + n * coef_stride, a + n * coef_stride, beta, relu, pool, r1 - r0, wd, ci, ci,
-                        sums + ((long)n * get_global_size(0) + get_global_id(0)) * ci * 2);
+                        sums + ((long)n * get_global_size(0) + get_global_id(0)) * 2 * ci);
 }
 
 // ---- backward-params ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
  *     instance norm  H, W         for each sample and channel
  * so the norms share every heavy kernel and differ in the two small `coefs` kernels alone.
  *
- * Statistics: z is cut into strips of `rows` whole rows; stats (N, tiles, C, 2) = (mean, M2) of a strip.
+ * Statistics: z is cut into strips of `rows` whole rows; stats (N, tiles, 2, C) = (mean, M2) of a strip.
  * They are merged in fixed order by the k-way form of Chan, Golub & LeVeque's pairwise update (1983),
  *     mean = sum n_i mean_i / sum n_i        M2 = sum M2_i + sum n_i (mean_i - mean)^2
  * never by E[x^2] - E[x]^2. Means are summed as offsets from the first one, so that mean >> std is safe.
@@ -17,19 +17,20 @@
  * Backward, with g = dy behind the argmax and the mask, xhat = (z - mu) * rstd, over the M values of a set:
  *     dz = rstd * (gamma g - mean(gamma g) - xhat mean(gamma g xhat))  =  a g + q (z - mu) + r
  *     dgamma = sum g xhat,  dbeta = sum g
- * from sums (N, tiles, C, 2) = (sum g, sum g (z - mu)) of a strip.
+ * from sums (N, tiles, 2, C) = (sum g, sum g (z - mu)) of a strip.
  *
- * Layout: NHWC. ws holds planes of N*C floats: 0 mean or sum g, 1 M2 or sum g (z - mu), 2 q, 3 r, 4 rstd.
+ * Layout: NHWC. ws holds planes of N*C floats: 0 and 1 strips that were merged, (N, 1, 2, C), 2 q, 3 r, 4 rstd.
  * Ownership: id 0 = chunk * lanes + lane. A lane owns the channel vectors lane, lane + lanes, ... of its
  * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C and one pixel in the SIMT class.
- * V divides C. */
+ * V divides C. The coefs kernels go through all strips of a set; where that would leave a device with many cores idle
+ * (SIMT class), a merge kernel makes one strip of those of an image and channel before. */
 
 #define PLANE(i) ((size_t)(i) * N * C)
 
 /* ---- forward ------------------------------------------------------------------------------------ */
 
 kernel void norm_fwd_stats(global const float *z,  // (N, H, W, C)
-                           global float *stats,    // (N, tiles, C, 2)
+                           global float *stats,    // (N, tiles, 2, C)
                            int H, int W, int C, int rows, int tiles, int lanes)
 {
     const int lane = get_global_id(0) % lanes, t = get_global_id(0) / lanes, n = get_global_id(1);
@@ -49,64 +50,67 @@ kernel void norm_fwd_stats(global const float *z,  // (N, H, W, C)
             rest += d;
             m2 += d * d;
         }
-        float pair_mean[V], pair_m2[V];
-        PSTORE(mean + rest / (float)count, pair_mean);
-        PSTORE(m2 - rest * rest / (float)count, pair_m2);
-        global float *out = stats + (((size_t)n * tiles + t) * C + c) * 2;
-        for (int i = 0; i < V; i++) {
-            out[2 * i] = pair_mean[i];
-            out[2 * i + 1] = fmax(pair_m2[i], 0.0f);
-        }
+        global float *out = stats + ((size_t)n * tiles + t) * 2 * C + c;
+        VSTORE(mean + rest / (float)count, out);
+        VSTORE(fmax(m2 - rest * rest / (float)count, (vec)(0.0f)), out + C);
     }
 }
 
 /* One item merges the strips of one (n, c). */
-kernel void norm_fwd_merge(global const float *stats, // (N, tiles, C, 2)
-                           global float *ws, int N, int H, int W, int C, int rows, int tiles)
+kernel void norm_fwd_merge(global const float *stats, // (N, tiles, 2, C)
+                           global float *merged,      // (N, 1, 2, C)
+                           int N, int H, int W, int C, int rows, int tiles)
 {
     const int id = get_global_id(0);
     if (id >= N * C)
         return;
     const int n = id / C, c = id % C;
-    global const float *s = stats + ((size_t)n * tiles * C + c) * 2;
+    global const float *s = stats + (size_t)n * tiles * 2 * C + c;
     const float first = s[0], total = (float)H * W;
     float offset = 0.0f;
     for (int t = 1; t < tiles; t++)
-        offset += (s[(size_t)t * C * 2] - first) * (min(rows, H - t * rows) * W);
+        offset += (s[(size_t)t * 2 * C] - first) * (min(rows, H - t * rows) * W);
     const float mean = first + offset / total;
     float m2 = 0.0f;
     for (int t = 0; t < tiles; t++) {
-        const float d = s[(size_t)t * C * 2] - mean;
-        m2 += s[(size_t)t * C * 2 + 1] + d * d * (min(rows, H - t * rows) * W);
+        const float d = s[(size_t)t * 2 * C] - mean;
+        m2 += s[(size_t)t * 2 * C + C] + d * d * (min(rows, H - t * rows) * W);
     }
-    ws[PLANE(0) + id] = mean;
-    ws[PLANE(1) + id] = m2;
+    merged[(size_t)n * 2 * C + c] = mean;
+    merged[(size_t)n * 2 * C + C + c] = m2;
 }
 
-/* Batch norm: one item a channel; also moves the running statistics (variance unbiased). */
-kernel void norm_fwd_coefs_batch(global float *ws, global const float *gamma, // (C)
+/* Batch norm: one item V channels; also moves the running statistics (variance unbiased). */
+kernel void norm_fwd_coefs_batch(global const float *stats,                    // (N, tiles, 2, C)
+                                 global float *ws, global const float *gamma, // (C)
                                  global float *mu, global float *a,           // (C)
                                  global float *running_mean, global float *running_var, // (C)
-                                 int N, int HW, int C, float eps, float momentum)
+                                 int N, int H, int W, int C, int rows, int tiles, float eps, float momentum)
 {
-    const int c = get_global_id(0);
+    const int c = get_global_id(0) * V;
     if (c >= C)
         return;
-    const float first = ws[c];
-    float offset = 0.0f, m2 = 0.0f;
-    for (int n = 1; n < N; n++)
-        offset += ws[PLANE(0) + (size_t)n * C + c] - first;
-    const float mean = first + offset / N;
-    for (int n = 0; n < N; n++) {
-        const float d = ws[PLANE(0) + (size_t)n * C + c] - mean;
-        m2 += ws[PLANE(1) + (size_t)n * C + c] + d * d * HW;
-    }
-    const float count = (float)N * HW, rstd = 1.0f / sqrt(m2 / count + eps);
-    mu[c] = mean;
-    a[c] = gamma[c] * rstd;
-    ws[PLANE(4) + c] = rstd;
-    running_mean[c] += momentum * (mean - running_mean[c]);
-    running_var[c] += momentum * (m2 / (count - 1.0f) - running_var[c]);
+    const size_t next = 2 * C;
+    const vec first = VLOAD(stats + c);
+    const float count = (float)N * H * W;
+    vec offset = (vec)(0.0f), m2 = (vec)(0.0f);
+    global const float *s = stats + c;
+    for (int n = 0; n < N; n++)
+        for (int t = 0; t < tiles; t++, s += next)
+            offset += (VLOAD(s) - first) * (float)(min(rows, H - t * rows) * W);
+    const vec mean = first + offset / count;
+    s = stats + c;
+    for (int n = 0; n < N; n++)
+        for (int t = 0; t < tiles; t++, s += next) {
+            const vec d = VLOAD(s) - mean;
+            m2 += VLOAD(s + C) + d * d * (float)(min(rows, H - t * rows) * W);
+        }
+    const vec rstd = 1.0f / sqrt(m2 / count + eps), mean0 = VLOAD(running_mean + c), var0 = VLOAD(running_var + c);
+    VSTORE(mean, mu + c);
+    VSTORE(VLOAD(gamma + c) * rstd, a + c);
+    VSTORE(rstd, ws + PLANE(4) + c);
+    VSTORE(mean0 + momentum * (mean - mean0), running_mean + c);
+    VSTORE(var0 + momentum * (m2 / (count - 1.0f) - var0), running_var + c);
 }
 
 kernel void norm_fwd_coefs_eval(global const float *gamma, global const float *running_mean,
@@ -121,25 +125,36 @@ kernel void norm_fwd_coefs_eval(global const float *gamma, global const float *r
 }
 
 /* Layer, group, instance norm: one item a sample and group of CS = C / groups channels. */
-kernel void norm_fwd_coefs_sample(global float *ws, global const float *gamma, // (C)
+kernel void norm_fwd_coefs_sample(global const float *stats,                    // (N, tiles, 2, C)
+                                  global float *ws, global const float *gamma, // (C)
                                   global float *mu, global float *a,           // (N, C)
-                                  int N, int HW, int C, int groups, float eps)
+                                  int N, int H, int W, int C, int rows, int tiles, int groups, float eps)
 {
     const int id = get_global_id(0);
     if (id >= N * groups)
         return;
-    const int CS = C / groups, c0 = (id % groups) * CS;
-    const size_t at = (size_t)(id / groups) * C + c0;
-    const float first = ws[PLANE(0) + at];
+    const int CS = C / groups, c0 = (id % groups) * CS, n = id / groups;
+    global const float *s = stats + (size_t)n * tiles * 2 * C + c0;
+    const float first = s[0], total = (float)CS * H * W;
     float offset = 0.0f, m2 = 0.0f;
-    for (int i = 1; i < CS; i++)
-        offset += ws[PLANE(0) + at + i] - first;
-    const float mean = first + offset / CS;
-    for (int i = 0; i < CS; i++) {
-        const float d = ws[PLANE(0) + at + i] - mean;
-        m2 += ws[PLANE(1) + at + i] + d * d * HW;
+    for (int t = 0; t < tiles; t++) {
+        float sum = 0.0f;
+        for (int i = 0; i < CS; i++)
+            sum += s[(size_t)t * 2 * C + i] - first;
+        offset += sum * (min(rows, H - t * rows) * W);
     }
-    const float rstd = 1.0f / sqrt(m2 / ((float)CS * HW) + eps);
+    const float mean = first + offset / total;
+    for (int t = 0; t < tiles; t++) {
+        float inside = 0.0f, between = 0.0f;
+        for (int i = 0; i < CS; i++) {
+            const float d = s[(size_t)t * 2 * C + i] - mean;
+            inside += s[(size_t)t * 2 * C + C + i];
+            between += d * d;
+        }
+        m2 += inside + between * (min(rows, H - t * rows) * W);
+    }
+    const float rstd = 1.0f / sqrt(m2 / total + eps);
+    const size_t at = (size_t)n * C + c0;
     for (int i = 0; i < CS; i++) {
         mu[at + i] = mean;
         a[at + i] = gamma[c0 + i] * rstd;
@@ -228,20 +243,9 @@ static window unpool(global const float *w, size_t row, int C, vec mu, vec a, ve
     return r;
 }
 
-static void store_pairs(vec x, vec y, global float *out)
-{
-    float px[V], py[V];
-    PSTORE(x, px);
-    PSTORE(y, py);
-    for (int i = 0; i < V; i++) {
-        out[2 * i] = px[i];
-        out[2 * i + 1] = py[i];
-    }
-}
-
 kernel void norm_bwd_sums(global const float *z, global const float *mu, global const float *a,
                           global const float *beta, global const float *dy, // (N, H, W, C)
-                          global float *sums,                               // (N, tiles, C, 2)
+                          global float *sums,                               // (N, tiles, 2, C)
                           int coef_stride, float lo, int H, int W, int C, int rows, int tiles, int lanes)
 {
     const int lane = get_global_id(0) % lanes, t = get_global_id(0) / lanes, n = get_global_id(1);
@@ -259,7 +263,8 @@ kernel void norm_bwd_sums(global const float *z, global const float *mu, global 
             s1 += g;
             s2 += g * (v - m);
         }
-        store_pairs(s1, s2, sums + (((size_t)n * tiles + t) * C + c) * 2);
+        VSTORE(s1, sums + ((size_t)n * tiles + t) * 2 * C + c);
+        VSTORE(s2, sums + ((size_t)n * tiles + t) * 2 * C + C + c);
     }
 }
 
@@ -287,66 +292,75 @@ kernel void norm_bwd_sums_pool(global const float *z, global const float *mu, gl
                 s2 += (w.g[0] * w.d[0] + w.g[1] * w.d[1]) + (w.g[2] * w.d[2] + w.g[3] * w.d[3]);
             }
         }
-        store_pairs(s1, s2, sums + (((size_t)n * tiles + t) * C + c) * 2);
+        VSTORE(s1, sums + ((size_t)n * tiles + t) * 2 * C + c);
+        VSTORE(s2, sums + ((size_t)n * tiles + t) * 2 * C + C + c);
     }
 }
 
-kernel void norm_bwd_merge(global const float *sums, global float *ws, int N, int C, int tiles)
+/* One item merges the strips of one (n, c). */
+kernel void norm_bwd_merge(global const float *sums, // (N, tiles, 2, C)
+                           global float *merged,     // (N, 1, 2, C)
+                           int N, int C, int tiles)
 {
     const int id = get_global_id(0);
     if (id >= N * C)
         return;
-    global const float *s = sums + ((size_t)(id / C) * tiles * C + id % C) * 2;
+    global const float *s = sums + (size_t)(id / C) * tiles * 2 * C + id % C;
     float s1 = 0.0f, s2 = 0.0f;
     for (int t = 0; t < tiles; t++) {
-        s1 += s[(size_t)t * C * 2];
-        s2 += s[(size_t)t * C * 2 + 1];
+        s1 += s[(size_t)t * 2 * C];
+        s2 += s[(size_t)t * 2 * C + C];
     }
-    ws[PLANE(0) + id] = s1;
-    ws[PLANE(1) + id] = s2;
+    merged[(size_t)(id / C) * 2 * C + id % C] = s1;
+    merged[(size_t)(id / C) * 2 * C + C + id % C] = s2;
 }
 
-/* One item a channel: dgamma, dbeta, and for batch norm q and r. */
-kernel void norm_bwd_params(global float *ws, global float *dgamma, global float *dbeta, // (C)
-                            int N, int C, int coef_stride)
+/* One item V channels: dgamma, dbeta; for batch norm (coef_stride 0, HW > 0) q and r as well. */
+kernel void norm_bwd_params(global const float *sums,                    // (N, tiles, 2, C)
+                            global float *ws, global const float *gamma, // (C)
+                            global float *dgamma, global float *dbeta,   // (C)
+                            int N, int C, int tiles, int coef_stride, int HW)
 {
-    const int c = get_global_id(0);
+    const int c = get_global_id(0) * V;
     if (c >= C)
         return;
-    float s1 = 0.0f, s2 = 0.0f;
+    vec s1 = (vec)(0.0f), s2 = (vec)(0.0f);
+    global const float *s = sums + c;
     for (int n = 0; n < N; n++) {
-        s1 += ws[PLANE(0) + (size_t)n * C + c];
-        s2 += ws[PLANE(1) + (size_t)n * C + c] * ws[PLANE(4) + (size_t)n * coef_stride + c];
+        vec t2 = (vec)(0.0f);
+        for (int t = 0; t < tiles; t++, s += 2 * C) {
+            s1 += VLOAD(s);
+            t2 += VLOAD(s + C);
+        }
+        s2 += t2 * VLOAD(ws + PLANE(4) + (size_t)n * coef_stride + c);
     }
-    dgamma[c] = s2;
-    dbeta[c] = s1;
-}
-
-kernel void norm_bwd_coefs_batch(global float *ws, global const float *gamma, global const float *dgamma,
-                                 global const float *dbeta, int N, int HW, int C)
-{
-    const int c = get_global_id(0);
-    if (c >= C)
+    VSTORE(s2, dgamma + c);
+    VSTORE(s1, dbeta + c);
+    if (HW == 0)
         return;
-    const float rstd = ws[PLANE(4) + c], scale = gamma[c] * rstd / ((float)N * HW);
-    ws[PLANE(2) + c] = -scale * rstd * dgamma[c];
-    ws[PLANE(3) + c] = -scale * dbeta[c];
+    const vec rstd = VLOAD(ws + PLANE(4) + c), scale = VLOAD(gamma + c) * rstd / ((float)N * HW);
+    VSTORE(-scale * rstd * s2, ws + PLANE(2) + c);
+    VSTORE(-scale * s1, ws + PLANE(3) + c);
 }
 
-kernel void norm_bwd_coefs_sample(global float *ws, global const float *gamma, int N, int HW, int C,
+/* Layer, group, instance norm: q and r; one item a sample and group. */
+kernel void norm_bwd_coefs_sample(global const float *sums, // (N, tiles, 2, C)
+                                  global float *ws, global const float *gamma, int N, int HW, int C, int tiles,
                                   int groups)
 {
     const int id = get_global_id(0);
     if (id >= N * groups)
         return;
-    const int CS = C / groups, c0 = (id % groups) * CS;
-    const size_t at = (size_t)(id / groups) * C + c0;
+    const int CS = C / groups, c0 = (id % groups) * CS, n = id / groups;
+    const size_t at = (size_t)n * C + c0;
+    global const float *s = sums + (size_t)n * tiles * 2 * C + c0;
     const float rstd = ws[PLANE(4) + at], scale = rstd / ((float)CS * HW);
     float s1 = 0.0f, s2 = 0.0f;
-    for (int i = 0; i < CS; i++) {
-        s1 += gamma[c0 + i] * ws[PLANE(0) + at + i];
-        s2 += gamma[c0 + i] * ws[PLANE(1) + at + i];
-    }
+    for (int t = 0; t < tiles; t++)
+        for (int i = 0; i < CS; i++) {
+            s1 += gamma[c0 + i] * s[(size_t)t * 2 * C + i];
+            s2 += gamma[c0 + i] * s[(size_t)t * 2 * C + C + i];
+        }
     for (int i = 0; i < CS; i++) {
         ws[PLANE(2) + at + i] = -scale * (rstd * (rstd * s2)); /* rstd^3 alone may underflow */
         ws[PLANE(3) + at + i] = -scale * s1;

@@ -17,7 +17,7 @@ static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error
     int rc = CLN_OK;
     for (int base = 0, step = 0; base < feed->n && !rc; base += batch, step++) {
         const int count = feed->n - base < batch ? feed->n - base : batch;
-        const cln_pass pass = {count, false, 0, 0, 0};
+        const cln_pass pass = {.n = count, .same_weights = base > 0};
         rc = cln_feed_batch(feed, base, count, NULL, plan->input, loss->labels, err);
         if (!rc)
             rc = cln_plan_forward(plan, &pass, err);

@@ -81,9 +81,9 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
  * executed as one pass over z. Its node is the host; the layers it absorbed run nothing.
  * All four norms share it: they differ only in how mu and a come out of the statistics.
  * Tile statistics: z is cut into `tiles` strips of whole rows per image, `tile_rows` rows each (the last
- * may be shorter); stats (N, tiles, C, 2) holds (mean, M2 = sum of squared deviations from that mean)
+ * may be shorter); stats (N, tiles, 2, C) holds (mean, M2 = sum of squared deviations from that mean)
  * per strip and channel. A producer (convolution) that can leave them saves the stage one pass.
- * Backward sums: sums (N, tiles, C, 2) holds (sum g, sum g * (z - mu)) per strip of the stage's INPUT rows
+ * Backward sums: sums (N, tiles, 2, C) holds (sum g, sum g * (z - mu)) per strip of the stage's INPUT rows
  * and channel, where g is dy behind the pool's argmax and the ReLU's mask, at z's resolution. A consumer
  * whose backward writes dx = the stage's dy as its LAST contribution can leave them. */
 typedef struct cln_stage {
@@ -127,6 +127,7 @@ typedef struct cln_pass {
     bool train;         /* batch statistics and dropout, or running statistics */
     uint32_t seed, step; /* for dropout's counter-based random numbers */
     unsigned skip;      /* CLN_SKIP_*: what backward leaves out where it can (convolution, dense) */
+    bool same_weights;  /* as in the pass before: what a layer derived from them is still good */
 } cln_pass;
 enum { CLN_SKIP_DATA = 1, CLN_SKIP_PARAMS = 2 };
 

@@ -229,7 +229,7 @@ cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part)
     const int n = rest < t->micro ? rest : t->micro;
     return (cln_slice){.base = first + base, .n = n > 0 ? n : 0, .of = all,
                        .augment = {o->flip, o->shift, o->seed, (uint32_t)epoch},
-                       .pass = {n, true, o->seed, (uint32_t)((epoch * t->steps + step) * parts + part), 0}};
+                       .pass = {n, true, o->seed, (uint32_t)((epoch * t->steps + step) * parts + part), 0, part > 0}};
 }
 
 int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)

@@ -37,6 +37,7 @@ static const struct {
     cln_plan_options options;
 } ways[] = {{"vector, fused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, true, true, false}},
             {"vector, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false}},
+            {"winograd, fused", {{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, true, true, false}},
             {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
             {"gemm, fused", {{CLN_CLASS_VECTOR, CLN_CONV_GEMM}, true, false, false}}};
 

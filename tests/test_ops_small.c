@@ -63,6 +63,12 @@ START_TEST(conv_simt)
 }
 END_TEST
 
+START_TEST(conv_winograd)
+{
+    check_cases("conv", CLN_CONV_WINOGRAD);
+}
+END_TEST
+
 START_TEST(conv_gemm)
 {
     check_cases("conv", CLN_CONV_GEMM);
@@ -213,6 +219,7 @@ int main(void)
     tcase_set_timeout(device, 300);
     tcase_add_checked_fixture(device, open_device, close_device);
     tcase_add_test(device, conv_simt);
+    tcase_add_test(device, conv_winograd);
     tcase_add_test(device, conv_gemm);
     tcase_add_test(device, conv_auto);
     tcase_add_test(device, dense);

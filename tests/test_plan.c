@@ -114,6 +114,8 @@ static const struct {
     cln_plan_options options;
 } ways[] = {
     {"vector, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false}},
+    {"winograd, fused", {{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, true, false, false}},
+    {"winograd, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, false, false, false}},
     {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
     {"simt, unfused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, false, false, false}},
     {"vector with simt convolutions", {{CLN_CLASS_VECTOR, CLN_CONV_SIMT}, true, false, false}},

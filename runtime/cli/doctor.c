@@ -82,7 +82,7 @@ static void print_head(const doctor *d)
     printf("device %d: %s\n%s, driver %s, %s; kernels of the %s class by default\n\n", info->index,
            info->name, info->platform_name, info->driver, info->version,
            cln_tune_class(info, &request) == CLN_CLASS_SIMT ? "simt" : "vector");
-    printf("%-9s %-7s %-23s %5s %9s %9s %8s\n", "check", "kernels", "what", "cases", "error",
+    printf("%-9s %-8s %-23s %5s %9s %9s %8s\n", "check", "kernels", "what", "cases", "error",
            "allowed", "time");
 }
 
@@ -90,7 +90,7 @@ static void print_row(const result *r)
 {
     const cln_verdict *v = &r->verdict;
     const cln_doctor_check *c = r->check;
-    printf("%-9s %-7s %-23s ", c->op, c->kernels, c->what);
+    printf("%-9s %-8s %-23s ", c->op, c->kernels, c->what);
     if (r->outcome == SKIPPED) {
         printf("skipped: %s\n", v->first);
         return;
@@ -114,8 +114,19 @@ static bool wanted(const doctor *d, const cln_doctor_check *c)
     snprintf(word, sizeof word, ",%s,", c->op);
     if (d->only[0] && !strstr(d->only, word))
         return false;
-    const bool of_class = strcmp(c->kernels, "vector") == 0 || strcmp(c->kernels, "simt") == 0;
-    return !d->class || !of_class || strcmp(c->kernels, d->class) == 0;
+    const char *class = strcmp(c->kernels, "winograd") == 0 ? "vector" : c->kernels;
+    const bool of_class = strcmp(class, "vector") == 0 || strcmp(class, "simt") == 0;
+    return !d->class || !of_class || strcmp(class, d->class) == 0;
+}
+
+/* Why a check makes no sense on the device, NULL if it does. */
+static const char *reason_to_skip(const doctor *d, const cln_doctor_check *c)
+{
+    if (strcmp(c->kernels, "gemm") == 0 && !d->full && d->dev->info.type & CL_DEVICE_TYPE_CPU)
+        return "CLBlast may compile for 20 s; --full does it";
+    if (strcmp(c->kernels, "winograd") == 0 && !d->dev->info.local_is_global)
+        return "for devices whose local memory is in a cache";
+    return NULL;
 }
 
 static void run(doctor *d, const cln_doctor_check *c)
@@ -123,10 +134,10 @@ static void run(doctor *d, const cln_doctor_check *c)
     result *r = &d->results[d->n++];
     const double began = now();
     *r = (result){.check = c};
-    if (strcmp(c->kernels, "gemm") == 0 && !d->full && d->dev->info.type & CL_DEVICE_TYPE_CPU) {
+    const char *reason = reason_to_skip(d, c);
+    if (reason) {
         r->outcome = SKIPPED;
-        snprintf(r->verdict.first, sizeof r->verdict.first,
-                 "CLBlast may compile for 20 s; --full does it");
+        snprintf(r->verdict.first, sizeof r->verdict.first, "%s", reason);
     } else {
         c->run(d->dev, c, &r->verdict);
         if (!r->verdict.cases)
@@ -178,7 +189,7 @@ static bool other_class_is_good(const doctor *d, const char *good)
 static const char *advice(const doctor *d)
 {
     const int vector = failures_of(d, "vector"), simt = failures_of(d, "simt"),
-              gemm = failures_of(d, "gemm");
+              gemm = failures_of(d, "gemm"), winograd = failures_of(d, "winograd");
     if (!d->failed)
         return "this device computes what it should";
     if (vector && other_class_is_good(d, "simt"))
@@ -190,6 +201,8 @@ static const char *advice(const doctor *d)
         return "the simt kernels compute wrongly on this device: do not train with them; update "
                "its driver, choose another "
                "device (clnorm devices), or train with --class vector --conv vector, which passed";
+    if (winograd && winograd == d->failed)
+        return "the convolution by Winograd's transforms is wrong on this device: train with --conv vector";
     if (gemm && gemm == d->failed)
         return "the convolution by GEMM is wrong on this device: train with --conv vector or "
                "--conv simt, "

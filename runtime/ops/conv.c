@@ -101,24 +101,24 @@ void cln_conv_destroy(cln_node *node)
     node->impl = NULL;
 }
 
-static int run(cln_node *node, int direction, int n, cln_error *err)
+static int run(cln_node *node, int direction, const cln_pass *pass, cln_error *err)
 {
     const conv_direction *d = (const conv_direction *)node->impl + direction;
-    return d->impl ? d->impl->run(d->state, node, node->saved[direction], n, err) : CLN_OK;
+    return d->impl ? d->impl->run(d->state, node, node->saved[direction], pass, err) : CLN_OK;
 }
 
 int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    return run(node, CLN_CONV_FWD, pass->n, err);
+    return run(node, CLN_CONV_FWD, pass, err);
 }
 
 int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
     int rc = CLN_OK;
     if (!(pass->skip & CLN_SKIP_PARAMS))
-        rc = run(node, CLN_CONV_BWD_PARAMS, pass->n, err);
+        rc = run(node, CLN_CONV_BWD_PARAMS, pass, err);
     if (!rc && !(pass->skip & CLN_SKIP_DATA))
-        rc = run(node, CLN_CONV_BWD_DATA, pass->n, err);
+        rc = run(node, CLN_CONV_BWD_DATA, pass, err);
     return rc;
 }
 

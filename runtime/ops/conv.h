@@ -30,7 +30,7 @@ typedef struct cln_conv_impl {
     void (*destroy)(void *state);
     /* fwd: x, param -> y (+ node->stats_for). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])
      * (+ node->sums_for). bwd_params: x, dy -> grad[0] (and grad[1] for the bias). saved: own buffer. */
-    int (*run)(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err);
+    int (*run)(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err);
 } cln_conv_impl;
 
 extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd;

@@ -237,8 +237,9 @@ static int bias_sums(const gemm_state *m, cln_node *node, int n, cln_error *err)
                         CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(co), CLN_INT(chunks));
 }
 
-static int gemm_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+static int gemm_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
 {
+    const int n = pass->n;
     const gemm_state *m = state;
     int (*const chunk[])(const gemm_state *, cln_node *, int, int,
                          cln_error *) = {forward_chunk, data_chunk, params_chunk};

@@ -98,8 +98,9 @@ static int run_params(const simt_state *m, cln_node *node, int n, cln_error *err
                    CLN_INT((int)biases), CLN_INT(chunks));
 }
 
-static int simt_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
 {
+    const int n = pass->n;
     const simt_state *m = state;
     const cln_conv_shape *s = &m->s;
     const size_t images = (size_t)n, local = (size_t)node->tune.local;

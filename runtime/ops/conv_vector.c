@@ -228,14 +228,15 @@ static int run_fwd(const conv_vector *c, const cln_node *node, int n, cln_error 
                    CLN_INT(s->bias), CLN_INT(node->stats_for != NULL));
 }
 
-static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, int n,
+static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, const cln_pass *pass,
                         cln_error *err)
 {
+    const int n = pass->n;
     static const cln_stage none = {.pool = 1};
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &none;
-    int rc = cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
+    int rc = pass->same_weights ? CLN_OK : cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
                      CLN_MEM(node->param[0]), CLN_MEM(flipped), CLN_INT(s->k * s->k),
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
@@ -271,14 +272,14 @@ static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln
     return rc;
 }
 
-static int vector_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+static int vector_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
 {
     const conv_vector *c = state;
     if (c->direction == CLN_CONV_FWD)
-        return run_fwd(c, node, n, err);
+        return run_fwd(c, node, pass->n, err);
     if (c->direction == CLN_CONV_BWD_DATA)
-        return run_bwd_data(c, node, saved, n, err);
-    return run_bwd_params(c, node, n, err);
+        return run_bwd_data(c, node, saved, pass, err);
+    return run_bwd_params(c, node, pass->n, err);
 }
 
 const cln_conv_impl cln_conv_vector = {

@@ -151,11 +151,12 @@ static cln_range items_of(const conv_winograd *c, int n)
     return cln_range3((size_t)cln_div_up(o.h, c->rows), (size_t)cln_div_up(n, c->group), 1, 1);
 }
 
-static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, int n, cln_error *err)
+static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
 {
+    const int n = pass->n;
     const cln_conv_shape *s = &c->s;
     const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
-    int rc = cln_run(&c->weights, cln_range1((size_t)s->ci, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
+    int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->ci, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
@@ -166,13 +167,15 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, i
                    CLN_INT(node->stats_for != NULL));
 }
 
-static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, int n, cln_error *err)
+static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass,
+                        cln_error *err)
 {
+    const int n = pass->n;
     static const cln_stage none = {.pool = 1};
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &none;
-    int rc = cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
+    int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
@@ -202,14 +205,14 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
     return rc;
 }
 
-static int winograd_run(void *state, cln_node *node, cln_tensor saved, int n, cln_error *err)
+static int winograd_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
 {
     const conv_winograd *c = state;
     if (c->direction == CLN_CONV_FWD)
-        return run_fwd(c, node, saved, n, err);
+        return run_fwd(c, node, saved, pass, err);
     if (c->direction == CLN_CONV_BWD_DATA)
-        return run_bwd_data(c, node, saved, n, err);
-    return run_bwd_params(c, node, n, err);
+        return run_bwd_data(c, node, saved, pass, err);
+    return run_bwd_params(c, node, pass->n, err);
 }
 
 const cln_conv_impl cln_conv_winograd = {

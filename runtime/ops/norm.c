@@ -126,24 +126,27 @@ static void destroy_stage(cln_node *node)
     node->impl = NULL;
 }
 
+/* See the head of cl/norm.cl. */
+static bool merges_first(const cln_node *node) { return node->tune.cls != CLN_CLASS_VECTOR; }
+
 static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
 {
     const cln_stage *s = node->stage;
-    const bool batch = is_batch(node->layer), pool = s->pool == 2;
+    const bool batch = is_batch(node->layer), pool = s->pool == 2, merges = merges_first(node);
     const struct {
         cln_kernel *kernel;
         const char *name;
         bool wanted;
     } list[] = {
         {&m->stats, "norm_fwd_stats", s->norm && !s->stat_rows},
-        {&m->merge, "norm_fwd_merge", s->norm},
+        {&m->merge, "norm_fwd_merge", s->norm && merges},
         {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm},
         {&m->eval, "norm_fwd_coefs_eval", s->norm && batch},
         {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", true},
         {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", s->norm && !s->sum_rows},
-        {&m->bwd_merge, "norm_bwd_merge", s->norm},
+        {&m->bwd_merge, "norm_bwd_merge", s->norm && merges},
         {&m->params, "norm_bwd_params", s->norm},
-        {&m->bwd_coefs, batch ? "norm_bwd_coefs_batch" : "norm_bwd_coefs_sample", s->norm},
+        {&m->bwd_coefs, "norm_bwd_coefs_sample", s->norm && !batch},
         {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", true},
     };
     char options[32];
@@ -216,18 +219,28 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_INT(m->lanes));
     if (rc)
         return rc;
-    rc = cln_run(&m->merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->stats), CLN_MEM(node->saved[SAVED_WS]),
-                 CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles));
+    cln_tensor stats = s->stats;
+    int rows_of_one = rows, strips = tiles;
+    if (merges_first(node)) {
+        rc = cln_run(&m->merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->stats),
+                     CLN_MEM(node->saved[SAVED_WS]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c),
+                     CLN_INT(rows), CLN_INT(tiles));
+        stats = node->saved[SAVED_WS];
+        rows_of_one = in.h;
+        strips = 1;
+    }
     if (rc)
         return rc;
     if (is_batch(layer))
-        return cln_run(&m->coefs, cln_range1(c, local), err, CLN_MEM(node->saved[SAVED_WS]),
-                       CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(node->state[0]),
-                       CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_FLOAT(eps),
+        return cln_run(&m->coefs, cln_range1(c / node->tune.v, local), err, CLN_MEM(stats),
+                       CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a),
+                       CLN_MEM(node->state[0]), CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w),
+                       CLN_INT(c), CLN_INT(rows_of_one), CLN_INT(strips), CLN_FLOAT(eps),
                        CLN_FLOAT(cln_layer_attr(layer, "momentum")));
-    return cln_run(&m->coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(node->saved[SAVED_WS]),
-                   CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n), CLN_INT(hw), CLN_INT(c),
-                   CLN_INT(groups), CLN_FLOAT(eps));
+    return cln_run(&m->coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(stats),
+                   CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n),
+                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows_of_one), CLN_INT(strips), CLN_INT(groups),
+                   CLN_FLOAT(eps));
 }
 
 static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -264,19 +277,22 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_MEM(s->a), CLN_MEM(s->beta), CLN_MEM(node->dy), CLN_MEM(s->sums), CLN_INT(s->coef_stride),
                      CLN_FLOAT(floor_of(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
-    if (!rc)
+    cln_tensor sums = s->sums;
+    int strips = tiles;
+    if (!rc && merges_first(node)) {
         rc = cln_run(&m->bwd_merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->sums), CLN_MEM(ws), CLN_INT(n),
                      CLN_INT(c), CLN_INT(tiles));
+        sums = ws;
+        strips = 1;
+    }
     if (!rc)
-        rc = cln_run(&m->params, cln_range1(c, local), err, CLN_MEM(ws), CLN_MEM(node->grad[0]),
-                     CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(c), CLN_INT(s->coef_stride));
-    if (rc)
+        rc = cln_run(&m->params, cln_range1(c / node->tune.v, local), err, CLN_MEM(sums), CLN_MEM(ws),
+                     CLN_MEM(node->param[0]), CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(c),
+                     CLN_INT(strips), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
+    if (rc || is_batch(node->layer))
         return rc;
-    if (is_batch(node->layer))
-        return cln_run(&m->bwd_coefs, cln_range1(c, local), err, CLN_MEM(ws), CLN_MEM(node->param[0]),
-                       CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(hw), CLN_INT(c));
-    return cln_run(&m->bwd_coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(ws), CLN_MEM(node->param[0]),
-                   CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(groups));
+    return cln_run(&m->bwd_coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(sums), CLN_MEM(ws),
+                   CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(strips), CLN_INT(groups));
 }
 
 static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)

@@ -46,7 +46,7 @@ finds()
     clnorm doctor --class vector --only "$1,$2" --json bad.json
     check "status 5 expected" [ "$status" -eq 5 ]
     check "$1 is blamed" row "$1" vector FAILED
-    check "the list names $1 alone" grep -q "^FAILED: $1 (vector)\$" out
+    check "the list names $1 alone" grep -Eq "^FAILED: $1 \(vector\)(, $1 \(winograd\))?\$" out
     check "$2 is not blamed" passes "$2" vector
     check "advice" grep -Eq 'do not train (on it|with them)' out
     check "JSON says so" grep -q '"passed": false' bad.json
@@ -65,7 +65,7 @@ refuses()
 
 break_kernel norm.cl 's|1.0f / sqrt(m2 / count + eps)|1.0f / (sqrt(m2 / count) + eps)|' # eps in the wrong place
 finds bn ln
-break_kernel norm.cl '/^kernel void norm_bwd_merge/,/^}/ s|s2 += s|s2 = s|' # the last strip wins
+break_kernel norm.cl '/^kernel void norm_bwd_params/,/^}/ s|t2 += V|t2 = V|' # the last strip wins
 finds gn relu
 break_kernel norm.cl '/^kernel void norm_fwd_apply_pool/,/^}/ s|best = select(best, u3, u3 > best);||' # a pixel is not seen
 finds in add
@@ -89,7 +89,13 @@ refuses "'add'.*: y is off" --norm ln --model s8r
 break_kernel conv_vector.cl 's|ky1 = min(d.ih - iy0, d.k)|ky1 = min(d.ih - iy0 - 1, d.k)|' # the last row is not seen
 finds conv gap
 refuses '.*layer 0 \(conv\): y is off' --norm ln
-break_kernel conv_vector.cl '/^kernel void conv_bwd_params_sum/,/^}/ s|s += VLOAD|s = VLOAD|' # one partial sum wins
+break_kernel conv_winograd.cl 's|P1 \* po + Q1 \* qo;|P1 * po - Q1 * qo;|' # a point has the wrong sign
+clnorm doctor --only conv --json bad.json
+check "conv is blamed for winograd" row conv winograd FAILED
+check "and not for direct tiles" passes conv vector
+check "advice" grep -q 'train with --conv vector$' out
+refuses '.*layer [0-9]+ \(conv\): y is off' --norm ln
+break_kernel conv_parts.h '/^kernel void conv_bwd_params_sum/,/^}/ s|s += VLOAD|s = VLOAD|' # one partial sum wins
 finds conv gap
 break_kernel pool.cl 's|^kernel void pool_fwd_gap|kernel vacuum pool_fwd_gap|' # does not compile
 clnorm doctor --class vector --only gap,add

@@ -38,7 +38,7 @@ int cln_test_step_run(cln_test_step *s, int n, bool train, double smoothing, con
                       const int32_t *labels, double *loss, cln_error *err)
 {
     cln_shape in = s->net->input;
-    const cln_pass pass = {n, train, 7, 1, 0};
+    const cln_pass pass = {.n = n, .train = train, .seed = 7, .step = 1};
     cln_totals totals = {0};
     int bad = -1;
     in.n = n;

@@ -147,7 +147,7 @@ static void make_values(const cln_lone *t, const cln_case *c, cln_case_values *v
 int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune_request *request,
                  bool accumulate, cln_case_values *v, cln_error *err)
 {
-    const cln_pass pass = {c->n ? c->n : c->in.n, !c->eval, SEED, STEP, 0};
+    const cln_pass pass = {.n = c->n ? c->n : c->in.n, .train = !c->eval, .seed = SEED, .step = STEP};
     int rc = cln_lone_new(t, dev, c->line, c->in, request, set_accumulate, &accumulate, err);
     if (rc)
         return rc;

@@ -193,7 +193,7 @@ static int run_once(cln_lone *t, const cln_stage_case *k, const data *d, outputs
                     cln_error *err)
 {
     cln_node *node = &t->node;
-    const cln_pass pass = {d->stage.in.n, true, 0, 0, 0};
+    const cln_pass pass = {.n = d->stage.in.n, .train = true};
     const size_t c = (size_t)d->c;
     int rc = poison(t, d->sets > 0, err); /* the identity's are written once, at build */
     rc = rc ? rc : put(t, node->x[0], d->z, d->count, err);
@@ -491,7 +491,7 @@ int cln_stage_forward(cln_device *dev, const cln_stage_case *k, bool train, cons
                       const float *gamma, const float *beta, const float *mean, const float *var,
                       float **y, cln_error *err)
 {
-    const cln_pass pass = {k->in.n, train, 0, 0, 0};
+    const cln_pass pass = {.n = k->in.n, .train = train};
     const float *const params[] = {gamma, beta, mean, var};
     cln_lone t;
     *y = NULL;
