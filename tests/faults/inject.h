@@ -12,7 +12,7 @@
  *     held KIND COUNT                  what the program has not released
  * (only in the program that $CLN_FAULTS_PROGRAM names, so that its children, a linker of PoCL's, are left alone)
  * and CLN_FAULTS=NAME:SITE:K:HOW injects a fault at the K-th call of that site; HOW is the tool's own, and a '+' before
- * it makes every later call of the program fail likewise. CLN_FAULTS_TOOL=cl|libc says whose the fault is. */
+ * it makes every later call of the program fail likewise; "kill": the process is killed (SIGKILL) in place of the call. CLN_FAULTS_TOOL=cl|libc says whose the fault is. */
 #ifndef CLN_FAULTS_INJECT_H
 #define CLN_FAULTS_INJECT_H
 

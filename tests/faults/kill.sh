@@ -45,7 +45,7 @@ survived() # DIR ARGUMENT...
 
 # ---- at every file operation
 if [ "$shim" = - ]; then
-    echo "skipped: kills at file operations (the library that injects them does not go with sanitizers)"
+    echo "skipped: kills at file operations (there is no library that injects them)"
 else
     few="--data few $small --epochs 2"
     make_few

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Helpers for the tests of faults, sourced by the scripts beside it: `sh tests/faults/NAME.sh PROGRAM DIR LAYER SHIM`,
 # with CLNORM_FAULTS=long for the long form. LAYER and SHIM are the libraries made of cl_layer.c and libc_shim.c; "-":
-# they cannot work here (under sanitizers).
+# there is none here.
 layer=$3
 shim=$4
 # shellcheck disable=SC2034 # for the scripts
@@ -40,8 +40,8 @@ with_tools()
 {
     last="${CLN_FAULTS:+CLN_FAULTS=$CLN_FAULTS CLN_FAULTS_TOOL=${CLN_FAULTS_TOOL:-} }clnorm $*"
     rm -f log
-    OPENCL_LAYERS=$layer LD_PRELOAD=${shim#-} CLN_FAULTS_LIBS=libjansson CLN_FAULTS_LOG=$PWD/log \
-        CLN_FAULTS_PROGRAM=${program##*/} timeout -s KILL 120 "$program" "$@" >out 2>err </dev/null
+    OPENCL_LAYERS=$layer CLN_FAULTS_LIBS=libjansson CLN_FAULTS_LOG=$PWD/log CLN_FAULTS_PROGRAM=${program##*/} \
+        timeout -s KILL 120 env LD_PRELOAD="${shim#-}" "$program" "$@" >out 2>err </dev/null
     status=$?
 }
 

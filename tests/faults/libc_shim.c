@@ -2,8 +2,8 @@
  * site and fails the one that it is told to (inject.h). Blocks that the program allocated and never freed are logged
  * when the process ends, "held block COUNT" and a line "leak OFFSET BYTES" for each of the first ones.
  *
- * HOW of a fault: the number of an errno ("28"); "kill": the process is killed (SIGKILL) instead of the call; "torn":
- * what writes, writes half of its bytes, and then the process is killed.
+ * HOW of a fault: the number of an errno ("28"); "torn": what writes, writes half of its bytes, and then the process is
+ * killed.
  * What closes, closes even where it is made to fail, as the real calls do. */
 #define _GNU_SOURCE
 #undef _FORTIFY_SOURCE
@@ -22,11 +22,16 @@
 
 #include "inject.h"
 
-/* glibc's own, which need no dlsym (that allocates). */
+/* glibc's own, which need no dlsym (that allocates), and AddressSanitizer's, where the program has it. */
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t count, size_t n);
 void *__libc_realloc(void *p, size_t n);
 void __libc_free(void *p);
+__attribute__((weak)) void *__interceptor_malloc(size_t n);
+__attribute__((weak)) void *__interceptor_calloc(size_t count, size_t n);
+__attribute__((weak)) void *__interceptor_realloc(void *p, size_t n);
+__attribute__((weak)) void __interceptor_free(void *p);
+#define ALLOCATOR(name) (__interceptor_##name ? __interceptor_##name : __libc_##name)
 
 #define CALLER     __builtin_return_address(0)
 #define REAL(name) ((__typeof__(&name))real(#name)) /* NOLINT(bugprone-macro-parentheses): a name, a list */
@@ -50,7 +55,7 @@ static function real(const char *name)
 
 static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* How a call is to fail; NULL: it is not ours, or goes well. "kill" does not return. */
+/* How a call is to fail; NULL: it is not ours, or goes well. */
 static const char *fault(const char *name, const void *caller, const char *detail)
 {
     if (!ready || inside || !inject_is_ours(caller))
@@ -60,8 +65,6 @@ static const char *fault(const char *name, const void *caller, const char *detai
     const char *how = inject_call(name, detail, NULL);
     pthread_mutex_unlock(&call_lock);
     inside = false;
-    if (how && strcmp(how, "kill") == 0)
-        kill(getpid(), SIGKILL);
     return how;
 }
 
@@ -174,13 +177,13 @@ static void report_blocks(void)
 void *malloc(size_t n)
 {
     const char *how = fault("malloc", CALLER, NULL);
-    return how ? fail_null("12") : keep(__libc_malloc(n), n, CALLER);
+    return how ? fail_null("12") : keep(ALLOCATOR(malloc)(n), n, CALLER);
 }
 
 void *calloc(size_t count, size_t n)
 {
     const char *how = fault("calloc", CALLER, NULL);
-    return how ? fail_null("12") : keep(__libc_calloc(count, n), count * n, CALLER);
+    return how ? fail_null("12") : keep(ALLOCATOR(calloc)(count, n), count * n, CALLER);
 }
 
 void *realloc(void *p, size_t n)
@@ -188,7 +191,7 @@ void *realloc(void *p, size_t n)
     const char *how = fault("realloc", CALLER, NULL);
     if (how)
         return fail_null("12");
-    void *q = __libc_realloc(p, n);
+    void *q = ALLOCATOR(realloc)(p, n);
     if (q || !n)
         forget(p);
     return keep(q, n, CALLER);
@@ -197,7 +200,7 @@ void *realloc(void *p, size_t n)
 void free(void *p)
 {
     forget(p);
-    __libc_free(p);
+    ALLOCATOR(free)(p);
 }
 
 char *strdup(const char *s)
@@ -206,7 +209,7 @@ char *strdup(const char *s)
     if (how)
         return fail_null("12");
     const size_t n = strlen(s) + 1;
-    char *copy = keep(__libc_malloc(n), n, CALLER);
+    char *copy = keep(ALLOCATOR(malloc)(n), n, CALLER);
     return copy ? memcpy(copy, s, n) : NULL;
 }
 
