@@ -162,7 +162,7 @@ double cln_bench_rank_test(const double *a, int n_a, const double *b, int n_b);
 
 typedef struct cln_bench_context {
     char date[32], program[32], commit[48], host[64];
-    char device[128], platform[128], driver[64], opencl[64], compiler[64];
+    char device[288], platform[128], driver[64], opencl[64], compiler[64];
     int compute_units, vector_width;
     double load[3];           /* before the run */
     char command[512];        /* as it was called */

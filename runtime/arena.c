@@ -102,7 +102,7 @@ static int make_buffers(cln_arena *arena, cln_error *err)
     }
     for (int i = 0; i < arena->n_items && !rc; i++) {
         cln_arena_item *item = &arena->items[i];
-        rc = cln_tensor_view(arena->buffers[item->buffer], item->offset + guard, item->bytes, item->tensor, err);
+        rc = cln_tensor_view(arena->dev, arena->buffers[item->buffer], item->offset + guard, item->bytes, item->tensor, err);
     }
     return rc;
 }

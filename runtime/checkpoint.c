@@ -200,7 +200,9 @@ static char *identity(const cln_trainer *t)
     char *plan = cln_plan_describe(t->plan), *text = NULL;
     if (json && plan && !json_object_set_new(json, "plan", json_string(plan)) &&
         !json_object_set_new(json, "net", json_string(t->net->text)) &&
-        !json_object_set_new(json, "data", json_string(t->data->digest)))
+        !json_object_set_new(json, "data", json_string(t->data->digest)) &&
+        (!t->plan->dev->info.simulated[0] ||
+         !json_object_set_new(json, "simulated", json_string(t->plan->dev->info.simulated))))
         text = cln_json_dump(json, JSON_SORT_KEYS | JSON_COMPACT);
     json_decref(json);
     free(plan);

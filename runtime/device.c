@@ -8,6 +8,7 @@
 /* A device owns its programs and its profile, so closing it reaches up to them. */
 #include "kernel.h"
 #include "program.h"
+#include "simulate.h"
 
 enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64, NO_PLATFORM = -1001 };
 
@@ -73,7 +74,8 @@ DEVICE_VALUE(size_t)
 static void fill_info(cl_device_id id, cln_device_info *d)
 {
     d->device_id = id;
-    device_text(d, CL_DEVICE_NAME, d->name, sizeof d->name);
+    device_text(d, CL_DEVICE_NAME, d->model, sizeof d->model);
+    snprintf(d->name, sizeof d->name, "%s", d->model);
     device_text(d, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
     device_text(d, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
     device_text(d, CL_DEVICE_VERSION, d->version, sizeof d->version);
@@ -159,6 +161,11 @@ int cln_device_list(cln_device_info **list, size_t *count, cln_error *err)
                         cln_cl_status_name(fault), fault);
     if (total == 0)
         return no_device(err);
+    int code = cln_simulate(all, total, err);
+    if (code) {
+        free(all);
+        return code;
+    }
     *list = all;
     *count = total;
     return CLN_OK;

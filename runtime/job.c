@@ -16,10 +16,11 @@ static json_t *config_json(const cln_job *job)
     const cln_device_info *info = &job->dev->info;
     char *plan = cln_plan_describe(job->trainer->plan);
     json_t *options = cln_options_to_json(&job->options);
-    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:o}, s:I, s:o, s:s?}", "version", CLNORM_VERSION,
+    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:s*, s:o}, s:I, s:o, s:s?}", "version", CLNORM_VERSION,
                              "options", options, "data", cln_run_text(job->data->sample ? "sample" : job->data->source),
                              "data_name", cln_run_text(job->data->name), "data_sha256", job->data->digest, "device", "index",
-                             info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "platform",
+                             info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "simulated",
+                             info->simulated[0] ? info->simulated : NULL, "platform",
                              cln_run_text(info->platform_name), "params",
                              (json_int_t)cln_trainer_param_count(job->trainer), "net", cln_run_text(job->trainer->net->text),
                              "plan", plan);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "simulate.h"
+
 /* Drivers may keep launches to themselves until they are flushed; one call for each costs more than
  * it gains. */
 enum { FLUSH_EVERY = 16 };
@@ -40,8 +42,15 @@ int cln_kernel_new(cln_device *dev, const char *file, const char *name, const ch
                                       sizeof out->max_local, &out->max_local, NULL);
     if (status != CL_SUCCESS)
         goto error;
+    if (out->max_local > dev->info.max_local_size)
+        out->max_local = dev->info.max_local_size;
     if (out->max_local < 1)
         out->max_local = 1;
+    if (dev->info.simulated[0])
+        status = clGetKernelWorkGroupInfo(out->id, dev->info.device_id, CL_KERNEL_LOCAL_MEM_SIZE,
+                                          sizeof out->local_bytes, &out->local_bytes, NULL);
+    if (status != CL_SUCCESS)
+        goto error;
     return CLN_OK;
 error:
     snprintf(text, sizeof text, "kernel %s of %s: %s", name, file, call);
@@ -248,8 +257,10 @@ int cln_kernel_launch(const cln_kernel *k, cln_range range, const cln_arg *args,
 
     fit_range(k, &range, global, local);
     const cl_uint dimensions = global[2] > 1 ? 3 : global[1] > 1 ? 2 : 1;
-    cl_int status = clEnqueueNDRangeKernel(dev->queue, k->id, dimensions, NULL, global, local, 0,
-                                           NULL, dev->profile ? &event : NULL);
+    cl_int status = cln_simulate_launch(&dev->info, local, k->local_bytes);
+    if (status == CL_SUCCESS)
+        status = clEnqueueNDRangeKernel(dev->queue, k->id, dimensions, NULL, global, local, 0, NULL,
+                                        dev->profile ? &event : NULL);
     if (status != CL_SUCCESS)
         return launch_error(k, status, err);
     if (event)

@@ -75,11 +75,14 @@ static bool is_absorbed(const cln_net *net, int layer)
     const int above = l->input[0];
     if (kind == CLN_ABSORB_NO || above < 0 || count_readers(net, above) != 1)
         return false;
+    const bool behind_relu = absorb_kind(&net->layers[above]) == CLN_ABSORB_RELU;
+    if (behind_relu && kind != CLN_ABSORB_POOL2)
+        return false; /* before the next line: a long chain of them would be walked again for each */
     const bool inside = is_absorbed(net, above);
     if (!inside && !net->layers[above].op->host)
         return false;
-    if (absorb_kind(&net->layers[above]) == CLN_ABSORB_RELU)
-        return kind == CLN_ABSORB_POOL2;
+    if (behind_relu)
+        return true;
     return !inside; /* behind a norm; behind a pool the stage is at its end */
 }
 

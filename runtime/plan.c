@@ -151,12 +151,12 @@ static int place_parameters(cln_plan *plan, cln_error *err)
         cln_node *node = &plan->nodes[slot->layer];
         const size_t at = slot->offset * sizeof(float), bytes = slot->count * sizeof(float);
         if (slot->state) {
-            rc = cln_tensor_view(plan->states, at, bytes, &node->state[slot->which], err);
+            rc = cln_tensor_view(plan->dev, plan->states, at, bytes, &node->state[slot->which], err);
             continue;
         }
-        rc = cln_tensor_view(plan->weights, at, bytes, &node->param[slot->which], err);
+        rc = cln_tensor_view(plan->dev, plan->weights, at, bytes, &node->param[slot->which], err);
         if (!rc && !plan->options.inference)
-            rc = cln_tensor_view(plan->grads, at, bytes, &node->grad[slot->which], err);
+            rc = cln_tensor_view(plan->dev, plan->grads, at, bytes, &node->grad[slot->which], err);
     }
     return rc;
 }

@@ -144,7 +144,7 @@ static bool make_key(const cln_device *dev, const char *source, const char *opti
     if (clGetPlatformInfo(dev->info.platform_id, CL_PLATFORM_VERSION, sizeof platform - 1, platform,
                           NULL) != CL_SUCCESS)
         return false; /* without it a kernel of an older driver might be taken */
-    const char *parts[] = {source,           options,           dev->info.name,
+    const char *parts[] = {source,           options,           dev->info.model,
                            dev->info.vendor, dev->info.version, dev->info.driver,
                            platform};
     return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
@@ -219,7 +219,7 @@ static int build_from_source(cln_device *dev, const text_buffer *source, const c
                              const char *options, cl_program *out, cln_error *err)
 {
     if (dev->notice && !dev->cold) {
-        char notice[256];
+        char notice[512];
         snprintf(notice, sizeof notice, "compiling kernels for %s (first run only) ...",
                  dev->info.name);
         dev->notice(dev->notice_arg, notice);

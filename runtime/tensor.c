@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "simulate.h"
+
 static double mib(double bytes)
 {
     return bytes / (1024.0 * 1024.0);
@@ -33,7 +35,8 @@ int cln_tensor_new(cln_device *dev, size_t bytes, const char *what, cln_tensor *
     return CLN_OK;
 }
 
-int cln_tensor_view(cln_tensor base, size_t offset, size_t bytes, cln_tensor *out, cln_error *err)
+int cln_tensor_view(const cln_device *dev, cln_tensor base, size_t offset, size_t bytes,
+                    cln_tensor *out, cln_error *err)
 {
     *out = (cln_tensor){0};
     if (!base.mem || bytes == 0 || offset > base.bytes || bytes > base.bytes - offset)
@@ -41,8 +44,10 @@ int cln_tensor_view(cln_tensor base, size_t offset, size_t bytes, cln_tensor *ou
                         "a view of %zu bytes at %zu does not fit into %zu bytes", bytes, offset,
                         base.bytes);
     const cl_buffer_region region = {offset, bytes};
-    cl_int status = CL_SUCCESS;
-    cl_mem mem = clCreateSubBuffer(base.mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+    cl_int status = cln_simulate_view(&dev->info, offset);
+    cl_mem mem = status == CL_SUCCESS
+                     ? clCreateSubBuffer(base.mem, 0, CL_BUFFER_CREATE_TYPE_REGION, &region, &status)
+                     : NULL;
     if (status != CL_SUCCESS) {
         char call[96];
         snprintf(call, sizeof call, "a view of %zu bytes at %zu: clCreateSubBuffer", bytes, offset);

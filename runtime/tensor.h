@@ -25,7 +25,7 @@ typedef struct cln_tensor {
 int cln_tensor_new(cln_device *dev, size_t bytes, const char *what, cln_tensor *out, cln_error *err);
 
 /* A sub-buffer; offset must be a multiple of info.base_align (cln_align_up). */
-int cln_tensor_view(cln_tensor base, size_t offset, size_t bytes, cln_tensor *out, cln_error *err);
+int cln_tensor_view(const cln_device *dev, cln_tensor base, size_t offset, size_t bytes, cln_tensor *out, cln_error *err);
 
 void cln_tensor_free(cln_tensor *t); /* releases and clears; a cleared one is allowed */
 

@@ -49,7 +49,7 @@ static cln_tensor tensor(size_t floats)
     cln_tensor *whole = &wholes[n_tensors], *view = &views[n_tensors];
     OK(cln_tensor_new(dev, 2 * guard + cln_align_up(bytes, 4), "test", whole, &err));
     OK(cln_tensor_fill(dev, *whole, POISON, &err));
-    OK(cln_tensor_view(*whole, guard, bytes, view, &err));
+    OK(cln_tensor_view(dev, *whole, guard, bytes, view, &err));
     n_tensors++;
     return *view;
 }

@@ -247,7 +247,7 @@ START_TEST(tensor_fill_copy_view)
     cln_tensor a = tensor(4 * align), b = tensor(4 * align), view, bad;
 
     OK(cln_tensor_fill(dev, a, 0x7fc00123u, &err));
-    OK(cln_tensor_view(b, align, 2 * align, &view, &err));
+    OK(cln_tensor_view(dev, b, align, 2 * align, &view, &err));
     OK(cln_tensor_copy(dev, a, view, 2 * align, &err));
     OK(cln_tensor_read(dev, b, 0, got, b.bytes, &err));
     for (size_t i = 0; i < n; i++)
@@ -255,9 +255,9 @@ START_TEST(tensor_fill_copy_view)
     OK(cln_tensor_read(dev, view, 4, got, 4, &err));
     ck_assert_uint_eq(got[0], 0x7fc00123u);
 
-    ck_assert_int_eq(cln_tensor_view(b, 3 * align, 2 * align, &bad, &err), CLN_ERR_INTERNAL);
+    ck_assert_int_eq(cln_tensor_view(dev, b, 3 * align, 2 * align, &bad, &err), CLN_ERR_INTERNAL);
     ck_assert_ptr_null(bad.mem);
-    ck_assert_int_eq(cln_tensor_view(b, align, 0, &bad, &err), CLN_ERR_INTERNAL);
+    ck_assert_int_eq(cln_tensor_view(dev, b, align, 0, &bad, &err), CLN_ERR_INTERNAL);
     ck_assert_uint_eq(cln_align_up(1, align), align);
     ck_assert_uint_eq(cln_align_up(align, align), align);
     ck_assert_uint_eq(cln_align_up(5, 0), 5);

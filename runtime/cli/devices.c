@@ -69,14 +69,15 @@ static void print_text(const cln_device_info *d, int code, const cln_error *err)
 static json_t *to_json(const cln_device_info *d, int code, const cln_error *err)
 {
     return json_pack("{s:i, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:I, s:b, "
-                     "s:b, s:s?}",
+                     "s:b, s:s?, s:s*}",
                      "index", d->index, "platform", d->platform, "number", d->number, "name",
                      d->name, "type", type_name(d->type), "vendor", d->vendor, "platform_name",
                      d->platform_name, "driver", d->driver, "version", d->version, "compute_units",
                      (int)d->compute_units, "vector_width", (int)d->vector_width, "global_mem",
                      (json_int_t)d->global_mem, "max_alloc", (json_int_t)d->max_alloc, "local_mem",
                      (json_int_t)d->local_mem, "unified", (int)d->unified, "probe", code == CLN_OK,
-                     "probe_error", code ? err->text : NULL);
+                     "probe_error", code ? err->text : NULL, "simulated",
+                     d->simulated[0] ? d->simulated : NULL);
 }
 
 static int list_devices(bool json)

@@ -128,7 +128,7 @@ static void check_alignment(cln_device *dev, cln_verdict *v)
     int rc = got ? cln_tensor_new(dev, 3 * align, "the check", &whole, &err)
                  : CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc)
-        rc = cln_tensor_view(whole, align, align, &view, &err);
+        rc = cln_tensor_view(dev, whole, align, align, &view, &err);
     if (!rc)
         rc = cln_tensor_fill(dev, whole, 1, &err);
     if (!rc)

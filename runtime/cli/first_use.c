@@ -69,7 +69,7 @@ static bool make_key(const cln_device *dev, const cln_train_options *o, const cl
                 strcat(layers, " ");
                 break;
             }
-    const char *parts[] = {"first use 1", CLNORM_VERSION, device, settings, layers};
+    const char *parts[] = {"first use 1", CLNORM_VERSION, device, dev->info.simulated, settings, layers};
     return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
 }
 

@@ -18,6 +18,9 @@
 enum {
     MAX_COLUMN_BYTES = 16 * 1048576,
     BIAS_ROWS = 1024, /* pixels that one item adds up for the bias gradient */
+    /* CLBlast's kernels for devices that it does not know need work-groups and local memory (bytes) of up to these */
+    CLBLAST_GROUP = 256,
+    CLBLAST_LOCAL = 16 * 1024,
 };
 
 typedef struct gemm_state {
@@ -49,16 +52,18 @@ static size_t column_bytes(const cln_conv_shape *s) /* of one image */
     return (size_t)s->ho * (size_t)s->wo * patch_of(s) * sizeof(float);
 }
 
-static int chunk_images(const cln_conv_shape *s, int n)
+static int chunk_images(const cln_device_info *info, const cln_conv_shape *s, int n)
 {
-    const size_t fit = MAX_COLUMN_BYTES / column_bytes(s);
+    const size_t most = info->max_alloc < MAX_COLUMN_BYTES ? (size_t)info->max_alloc : MAX_COLUMN_BYTES;
+    const size_t fit = most / column_bytes(s);
     return fit < 1 ? 1 : fit < (size_t)n ? (int)fit : n;
 }
 
 static bool gemm_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
     (void)direction;
-    return is_direct(s) || column_bytes(s) <= info->max_alloc;
+    return info->max_local_size >= CLBLAST_GROUP && info->local_mem >= CLBLAST_LOCAL &&
+           (is_direct(s) || column_bytes(s) <= info->max_alloc);
 }
 
 static size_t bias_bytes(const cln_conv_shape *s, int n)
@@ -70,9 +75,8 @@ static size_t bias_bytes(const cln_conv_shape *s, int n)
 static void gemm_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
                         size_t *scratch, size_t *saved)
 {
-    (void)info;
     *saved = 0;
-    *scratch = is_direct(s) ? 0 : (size_t)chunk_images(s, n) * column_bytes(s);
+    *scratch = is_direct(s) ? 0 : (size_t)chunk_images(info, s, n) * column_bytes(s);
     /* the bias gradient comes after the products, in the same bytes */
     if (direction == CLN_CONV_BWD_PARAMS && s->bias && bias_bytes(s, n) > *scratch)
         *scratch = bias_bytes(s, n);
@@ -99,7 +103,7 @@ static int gemm_create(cln_node *node, const cln_conv_shape *s, int direction, v
                         node->layer->index);
     m->s = *s;
     m->direction = direction;
-    m->images = chunk_images(s, node->layer->in[0].n);
+    m->images = chunk_images(&node->dev->info, s, node->layer->in[0].n);
     m->v = s->ci % node->tune.v ? 1 : node->tune.v;
     snprintf(options, sizeof options, "-D V=%d", m->v);
     int rc = CLN_OK;
