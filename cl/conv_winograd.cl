@@ -202,22 +202,55 @@ INLINE wino_tiles tiles_of(int images, int rows, int width, int unit)
     return (wino_tiles){images, th, tw, (images * th * tw + unit - 1) / unit * unit};
 }
 
-// Patches of one row of tiles, the first input row of which is iy0, to line and from there to vb, tile `tile` and on.
-// x: the image; its columns -pad .. -1 and those behind the last are zeros.
-INLINE void patches_to_points(conv_in x, int iy0, int ih, int iw, int ic, int pad, wino_tiles t, int tile,
-                              local vec *line, local vec *vb)
+// What an input goes through on its way in: nothing, or the stage before, u = (z - mu) * a + beta and max(u, lo).
+typedef struct {
+    int wanted;
+    global const float *mu, *a, *beta; // (N, C), or (C) where coef_stride is 0; (C)
+    int coef_stride;
+    float lo;
+} wino_stage;
+
+// One row of tiles along y, V channels from c: all columns of the patches whose first input row is iy0, to line.
+// Columns and rows outside the image x are zeros; `inside`: all rows are in it.
+INLINE void patches_along_y(const int staged, const int inside, conv_in x, wino_stage g, int n, int iy0, int ih, int iw,
+                            int ic, int pad, int columns, int c, local vec *line)
 {
-    const int cv = ic / V, columns = t.tw * M + 2, slice = t.all * cv + 1;
-    for (int ix = -pad; ix < columns - pad; ix++) {
-        conv_in p = x + ((long)iy0 * iw + ix) * ic;
-        local vec *to = line + (ix + pad) * cv;
-        for (int c = 0; c < cv; c++) {
-            vec d[S], e[S];
-            EACH_POINT(i) d[i] = ix >= 0 && ix < iw && iy0 + i >= 0 && iy0 + i < ih ? VLOAD(p + i * iw * ic + c * V) : ZERO;
-            to_points(d, e);
-            EACH_POINT(i) to[i * columns * cv + c] = e[i];
-        }
+    const int cv = ic / V;
+    vec mu = ZERO, a = ZERO, beta = ZERO;
+    if (staged) {
+        mu = VLOAD(g.mu + n * g.coef_stride + c * V);
+        a = VLOAD(g.a + n * g.coef_stride + c * V);
+        beta = VLOAD(g.beta + c * V);
     }
+    for (int i = 0; i < S; i++) {
+        for (int k = 0; k < pad; k++)
+            line[(i * columns + k) * cv + c] = ZERO;
+        for (int k = pad + iw; k < columns; k++)
+            line[(i * columns + k) * cv + c] = ZERO;
+    }
+    conv_in p = x + (long)iy0 * iw * ic + c * V;
+    local vec *to = line + pad * cv + c;
+    for (int ix = 0; ix < iw; ix++, p += ic, to += cv) {
+        vec d[S], e[S];
+        EACH_POINT(i) {
+            d[i] = ZERO;
+            if (inside || (iy0 + i >= 0 && iy0 + i < ih)) {
+                d[i] = VLOAD(p + i * iw * ic);
+                if (staged) {
+                    const vec u = (d[i] - mu) * a + beta;
+                    d[i] = select(u, (vec)(g.lo), u < (vec)(g.lo)); // a NaN passes
+                }
+            }
+        }
+        to_points(d, e);
+        EACH_POINT(i) to[i * columns * cv] = e[i];
+    }
+}
+
+// The same along x, to vb: the tiles `tile` and on.
+INLINE void patches_along_x(local const vec *line, int cv, wino_tiles t, int tile, local vec *vb)
+{
+    const int columns = t.tw * M + 2, slice = t.all * cv + 1;
     for (int i = 0; i < S; i++)
         for (int tx = 0; tx < t.tw; tx++)
             for (int c = 0; c < cv; c++) {
@@ -239,14 +272,28 @@ INLINE void clear_tiles(local vec *vb, int from, int all, int cv)
 }
 
 // The input of an item: rows [r0, r0 + rows) of the output of images n0 and on.
-INLINE void input_to_points(conv_in x, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
+INLINE void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
                             local vec *line, local vec *vb)
 {
+    const int cv = ic / V, columns = t.tw * M + 2;
     int tile = 0;
-    for (int n = 0; n < t.images; n++)
-        for (int ty = 0; ty < t.th; ty++, tile += t.tw)
-            patches_to_points(x + (long)(n0 + n) * ih * iw * ic, r0 + ty * M - pad, ih, iw, ic, pad, t, tile, line, vb);
-    clear_tiles(vb, tile, t.all, ic / V);
+    for (int n = n0; n < n0 + t.images; n++)
+        for (int ty = 0; ty < t.th; ty++, tile += t.tw) {
+            conv_in image = x + (long)n * ih * iw * ic;
+            const int iy0 = r0 + ty * M - pad;
+            const int inside = iy0 >= 0 && iy0 + S <= ih;
+            for (int c = 0; c < cv; c++)
+                if (g.wanted && inside)
+                    patches_along_y(1, 1, image, g, n, iy0, ih, iw, ic, pad, columns, c, line);
+                else if (g.wanted)
+                    patches_along_y(1, 0, image, g, n, iy0, ih, iw, ic, pad, columns, c, line);
+                else if (inside)
+                    patches_along_y(0, 1, image, g, n, iy0, ih, iw, ic, pad, columns, c, line);
+                else
+                    patches_along_y(0, 0, image, g, n, iy0, ih, iw, ic, pad, columns, c, line);
+            patches_along_x(line, cv, t, tile, vb);
+        }
+    clear_tiles(vb, tile, t.all, cv);
 }
 
 // mb[i] = vb[i] u[i] for the S*S matrices
@@ -311,17 +358,20 @@ INLINE void output_from_points(local const vec *mb, conv_in bias, int has_bias, 
 
 // ---- forward and backward-data ---------------------------------------------------------------------------------------
 
-kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin)
+kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), or (staged) z of the stage before
                      conv_in u,                    // (S*S, Cin, Cout)
                      conv_in bias,                 // (Cout), read when has_bias
                      global float *restrict y,     // (N, Ho, Wo, Cout)
                      global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
+                     conv_in mu, conv_in a, conv_in beta, // of that stage
                      local vec *line, local vec *vb, local vec *mb, int images, int h, int wd, int ci, int ho, int wo,
-                     int co, int pad, int rows, int group, int has_bias, int has_stats)
+                     int co, int pad, int rows, int group, int has_bias, int has_stats, int staged, int coef_stride,
+                     float lo)
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
     const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wo, T);
-    input_to_points(x, n0, r0, h, wd, ci, pad, t, line, vb);
+    const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
+    input_to_points(x, g, n0, r0, h, wd, ci, pad, t, line, vb);
     multiply(vb, u, mb, t.all, ci, co);
     output_from_points(mb, bias, has_bias, 0, y, n0, r0, r1, ho, wo, co, t);
     for (int n = n0; has_stats && n < n0 + t.images; n++)
@@ -343,7 +393,8 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, h), n0 = get_global_id(1) * group;
     const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wd, T);
-    input_to_points(dy, n0, r0, ho, wo, co, pad, t, line, vb);
+    const wino_stage none = {0, mu, a, beta, 0, 0.0f};
+    input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
     multiply(vb, u, mb, t.all, co, ci);
     output_from_points(mb, dy, 0, add, dx, n0, r0, r1, h, wd, ci, t);
     for (int n = n0; has_sums && n < n0 + t.images; n++)
@@ -423,18 +474,21 @@ INLINE void weights_of(local const vec *acc, global float *dw, int ic, int oc)
 }
 
 // The item of `chunk` images goes through them `group` at a time, `rows` rows each.
-kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, Cin)
+kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, Cin), or (staged) z of the stage before
                             conv_in dy,                  // (N, Ho, Wo, Cout)
                             global float *restrict part, // (chunks, 9*Cin*Cout + Cout): dw, db
+                            conv_in mu, conv_in a, conv_in beta, // of that stage
                             local vec *line, local vec *vb, local vec *mb, local vec *acc, int images, int chunk,
-                            int h, int wd, int ci, int ho, int wo, int co, int pad, int rows, int group, int has_bias)
+                            int h, int wd, int ci, int ho, int wo, int co, int pad, int rows, int group, int has_bias,
+                            int staged, int coef_stride, float lo)
 {
+    const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
     const int first = get_global_id(0) * chunk, last = min(first + chunk, images), weights = 9 * ci * co;
     global float *out = part + (long)get_global_id(0) * (weights + co);
     for (int n = first; n < last; n += group)
         for (int r = 0; r < ho; r += rows) {
             const wino_tiles t = tiles_of(min(group, last - n), min(rows, ho - r), wo, 1);
-            input_to_points(x, n, r, h, wd, ci, pad, t, line, vb);
+            input_to_points(x, g, n, r, h, wd, ci, pad, t, line, vb);
             gradient_of_tiles(dy, n, r, min(r + rows, ho), ho, wo, co, t, mb);
             multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co);
         }

@@ -97,6 +97,7 @@ typedef struct cln_stage {
     cln_tensor stats, sums; /* see above; buffers large enough for tile_rows = 1 (even rows under pool) */
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
+    bool deferred;          /* y is never made: its one consumer reads z and applies the stage itself (pool is 1) */
 } cln_stage;
 
 /* What a layer becomes when the stage before it absorbs it. */
@@ -118,6 +119,7 @@ typedef struct cln_node {
     cln_stage *stage;                       /* host of a stage: its own stage (owned by the node), else NULL */
     cln_stage *stats_for;                   /* producer: leave tile statistics of y there (stats_for->stat_rows) */
     cln_stage *sums_for;                    /* consumer: leave backward sums of dx[0] there */
+    cln_stage *applies;                     /* consumer: x[0] is that stage's z, and it wants the stage's y */
     void *impl;                             /* the op's kernels; made by build, released by destroy */
 } cln_node;
 
@@ -159,6 +161,7 @@ typedef struct cln_op {
     cln_absorb (*absorb)(const cln_layer *layer);    /* what the stage before it may swallow; NULL: no */
     int (*stat_rows)(const cln_node *node);          /* producer: rows per strip it would leave; NULL or 0: cannot */
     int (*sum_rows)(const cln_node *node, const cln_stage *stage); /* consumer: likewise, in z's rows */
+    bool (*applies)(const cln_node *node);           /* consumer: can read a stage's z in place of its y; NULL: no */
 } cln_op;
 
 /* The table of all ops, NULL-terminated, and look-up by word (NULL: none such). */

@@ -55,6 +55,33 @@ static int owner_of(const cln_plan *plan, int i)
     return i;
 }
 
+/* The norm at `host`, whose stage ends at layer `end`: what its neighbours do for it. */
+static void fuse_neighbours(cln_plan *plan, int host, int end)
+{
+    const cln_net *net = plan->net;
+    cln_stage *stage = plan->nodes[host].stage;
+    const int from = net->layers[host].input[0];
+    if (stage->norm && from >= 0 && net->layers[from].op->stat_rows) {
+        cln_node *producer = &plan->nodes[from];
+        stage->stat_rows = net->layers[from].op->stat_rows(producer);
+        producer->stats_for = stage->stat_rows ? stage : NULL;
+    }
+    int first, last;
+    const int count = consumers(net, end, &first, &last);
+    if (!count || net->layers[first].input[0] != end)
+        return;
+    cln_node *consumer = &plan->nodes[first]; /* in backward it is the last to add to dy */
+    const cln_op *op = net->layers[first].op;
+    if (stage->norm && !plan->options.inference && op->sum_rows) {
+        stage->sum_rows = op->sum_rows(consumer, stage);
+        consumer->sums_for = stage->sum_rows ? stage : NULL;
+    }
+    if (count == 1 && stage->pool == 1 && op->applies && op->applies(consumer)) {
+        stage->deferred = true;
+        consumer->applies = stage;
+    }
+}
+
 static void fuse(cln_plan *plan)
 {
     const cln_net *net = plan->net;
@@ -68,22 +95,8 @@ static void fuse(cln_plan *plan)
         *node->stage = (cln_stage){.norm = op->params != NULL, .pool = 1,
                                    .relu = op->absorb && op->absorb(&net->layers[i]) == CLN_ABSORB_RELU};
         const int end = absorb_followers(plan, i);
-        if (!plan->options.fuse || !node->stage->norm)
-            continue;
-        const int from = net->layers[i].input[0];
-        if (from >= 0 && net->layers[from].op->stat_rows) {
-            cln_node *producer = &plan->nodes[from];
-            node->stage->stat_rows = net->layers[from].op->stat_rows(producer);
-            producer->stats_for = node->stage->stat_rows ? node->stage : NULL;
-        }
-        int first, last;
-        if (plan->options.inference || !consumers(net, end, &first, &last))
-            continue;
-        const cln_op *consumer = net->layers[first].op; /* in backward it is the last to add to dy */
-        if (consumer->sum_rows && net->layers[first].input[0] == end) {
-            node->stage->sum_rows = consumer->sum_rows(&plan->nodes[first], node->stage);
-            plan->nodes[first].sums_for = node->stage->sum_rows ? node->stage : NULL;
-        }
+        if (plan->options.fuse)
+            fuse_neighbours(plan, i, end);
     }
 }
 
@@ -246,12 +259,33 @@ static int value_death(const cln_plan *plan, int i, int end)
         for (int k = 0; k < net->layers[j].n_inputs; k++)
             if (net->layers[j].input[k] == end) {
                 const bool keeps = !plan->options.inference && memory_of(plan, j).keeps_x;
-                const int until = keeps ? back_time(plan, j) : j + 1;
+                const cln_stage *stage = plan->nodes[j].stage;
+                const int until = keeps ? back_time(plan, j)
+                                  : stage && stage->deferred ? value_death(plan, j, end_of(plan, j)) /* its reader's */
+                                                             : j + 1;
                 death = until > death ? until : death;
             }
     if (i >= 0 && !plan->options.inference && memory_of(plan, i).keeps_y && back_time(plan, i) > death)
         death = back_time(plan, i);
     return death;
+}
+
+/* The stage that may write the gradient of node i's output over that of its own, which nobody reads after it and which
+ * is as large: half the memory, and lines that are in the cache already. -1: none. */
+static int overwriter_of(const cln_plan *plan, int i)
+{
+    int first, last;
+    if (plan->options.inference || plan->options.guard || consumers(plan->net, end_of(plan, i), &first, &last) != 1)
+        return -1;
+    const cln_stage *stage = plan->nodes[first].stage;
+    return stage && stage->pool == 1 ? first : -1;
+}
+
+/* When the gradient of node i's output, or what is written over it, is read for the last time. */
+static int gradient_death(const cln_plan *plan, int i)
+{
+    const int from = plan->nodes[i].stage ? owner_of(plan, plan->net->layers[i].input[0]) : -1;
+    return from >= 0 && overwriter_of(plan, from) == i ? gradient_death(plan, from) : back_time(plan, i);
 }
 
 static int wish_node(cln_plan *plan, wish_list *list, int i, cln_error *err)
@@ -261,11 +295,12 @@ static int wish_node(cln_plan *plan, wish_list *list, int i, cln_error *err)
     const int end = end_of(plan, i), last_time = 2 * net->n_layers + 3;
     const size_t bytes = cln_shape_count(net->layers[end].out) * sizeof(float);
     const cln_memory m = memory_of(plan, i);
+    const bool deferred = node->stage && node->stage->deferred;
     int first, last;
-    int rc = wish(list, &node->y, bytes, i + 1, value_death(plan, i, end), plan, i, "the output", err);
+    int rc = wish(list, &node->y, deferred ? 0 : bytes, i + 1, value_death(plan, i, end), plan, i, "the output", err);
     consumers(net, end, &first, &last);
-    if (!rc && !plan->options.inference)
-        rc = wish(list, &node->dy, bytes, last < 0 ? net->n_layers + 1 : back_time(plan, last), back_time(plan, i),
+    if (!rc && !plan->options.inference && overwriter_of(plan, i) < 0)
+        rc = wish(list, &node->dy, bytes, last < 0 ? net->n_layers + 1 : back_time(plan, last), gradient_death(plan, i),
                   plan, i, "the gradient of the output", err);
     for (int k = 0; k < CLN_MAX_SAVED && !rc; k++) /* whole life: some are filled once, at build */
         rc = wish(list, &node->saved[k], m.saved[k], -1, last_time, plan, i, "the workspace", err);
@@ -300,6 +335,11 @@ static void connect(cln_plan *plan)
 {
     const cln_tensor none = {0};
     const cln_net *net = plan->net;
+    for (int i = net->n_layers - 1; i >= 0; i--) { /* whoever overwrites comes later */
+        const int over = plan->nodes[i].skip ? -1 : overwriter_of(plan, i);
+        if (over >= 0)
+            plan->nodes[i].dy = plan->nodes[over].dy;
+    }
     for (int i = 0; i < net->n_layers; i++) {
         cln_node *node = &plan->nodes[i];
         node->zeros = plan->zeros;
@@ -307,7 +347,7 @@ static void connect(cln_plan *plan)
         for (int k = 0; k < net->layers[i].n_inputs; k++) {
             const int from = net->layers[i].input[k], owner = owner_of(plan, from);
             int first, last;
-            node->x[k] = owner < 0 ? plan->input : plan->nodes[owner].y;
+            node->x[k] = owner < 0 ? plan->input : node->applies ? plan->nodes[owner].x[0] : plan->nodes[owner].y;
             node->dx[k] = owner < 0 ? none : plan->nodes[owner].dy;
             consumers(net, from, &first, &last);
             /* backward runs from the last layer down: the last consumer writes, the others add */
@@ -443,11 +483,11 @@ char *cln_plan_describe(const cln_plan *plan)
         if (node->skip)
             at += (size_t)snprintf(text + at, room - at, " fused\n");
         else if (layer->op->resolve)
-            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s\n",
+            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s%s\n",
                                    cln_conv_algo_name(node->tune.fwd),
                                    node->dx[0].mem ? cln_conv_algo_name(node->tune.bwd_data) : "-",
                                    cln_conv_algo_name(node->tune.bwd_params), node->stats_for ? " +stats" : "",
-                                   node->sums_for ? " +sums" : "");
+                                   node->sums_for ? " +sums" : "", node->applies ? " +apply" : "");
         else
             at += (size_t)snprintf(text + at, room - at, " class=%s v=%d\n",
                                    node->tune.cls == CLN_CLASS_VECTOR ? "vector" : "simt", node->tune.v);

@@ -48,7 +48,9 @@ static int first_bad_layer(cln_trainer *t, const cln_slice *s, bool *in_weights,
             *in_weights = true;
             return i;
         }
-        if (node->layer->op->forward(node, &s->pass, err) || all_finite(t, node->y, output_count(t, i, s->n), &good, err))
+        if (node->layer->op->forward(node, &s->pass, err))
+            return -1;
+        if (node->y.mem && all_finite(t, node->y, output_count(t, i, s->n), &good, err))
             return -1;
         if (!good)
             return i;

@@ -207,6 +207,11 @@ static int sum_rows_conv(const cln_node *node, const cln_stage *stage)
     return reads_data(node) ? 0 : strip_rows(node, CLN_CONV_BWD_DATA, stage->pool);
 }
 
+static bool applies_conv(const cln_node *node)
+{
+    return impl_for(node, CLN_CONV_FWD)->applies && (node->inference || impl_for(node, CLN_CONV_BWD_PARAMS)->applies);
+}
+
 static const cln_attr attrs_conv[] = {
     {"c", NAN, 1, 65536, true, "output channels"},
     {"k", 3, 1, 11, true, "height and width of the kernel; odd"},
@@ -231,4 +236,5 @@ const cln_op cln_op_conv = {
     .backward = cln_conv_backward,
     .stat_rows = stat_rows_conv,
     .sum_rows = sum_rows_conv,
+    .applies = applies_conv,
 };

@@ -26,6 +26,7 @@ typedef struct cln_conv_impl {
                    size_t *saved);
     /* Rows per strip of the statistics / sums epilogue in this direction; 0: has none. NULL: has none. */
     int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
+    bool applies; /* forward and backward-params can read a stage's z for x (node->applies) */
     int (*create)(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err);
     void (*destroy)(void *state);
     /* fwd: x, param -> y (+ node->stats_for). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])

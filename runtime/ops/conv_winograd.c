@@ -4,6 +4,7 @@
  * of threads. cl/NOTES.md has the measurements. */
 #include "conv.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -144,6 +145,8 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
     return CLN_OK;
 }
 
+static const cln_stage no_stage = {.pool = 1};
+
 /* Items of forward and backward-data: strips, groups of images. */
 static cln_range items_of(const conv_winograd *c, int n)
 {
@@ -160,21 +163,23 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
+    const cln_stage *g = node->applies ? node->applies : &no_stage;
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
-                   CLN_MEM(node->y), CLN_MEM(stats), CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
+                   CLN_MEM(node->y), CLN_MEM(stats), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta),
+                   CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
                    CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
                    CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
-                   CLN_INT(node->stats_for != NULL));
+                   CLN_INT(node->stats_for != NULL), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
+                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY));
 }
 
 static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass,
                         cln_error *err)
 {
     const int n = pass->n;
-    static const cln_stage none = {.pool = 1};
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
-    const cln_stage *g = sums ? node->sums_for : &none;
+    const cln_stage *g = sums ? node->sums_for : &no_stage;
     int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
@@ -190,12 +195,14 @@ static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor
 static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, cln_error *err)
 {
     const cln_conv_shape *s = &c->s;
+    const cln_stage *g = node->applies ? node->applies : &no_stage;
     const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co, per_item = 16 * c->v;
     int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
-                     CLN_MEM(node->scratch), CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
-                     CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                     CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->line),
+                     CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                      CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows),
-                     CLN_INT(c->group), CLN_INT(s->bias));
+                     CLN_INT(c->group), CLN_INT(s->bias), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
+                     CLN_FLOAT(g->relu ? 0.0 : -INFINITY));
     if (!rc)
         rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
                      CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
@@ -220,6 +227,7 @@ const cln_conv_impl cln_conv_winograd = {
     .supports = winograd_supports,
     .memory = winograd_memory,
     .strip_rows = winograd_strip_rows,
+    .applies = true,
     .create = winograd_create,
     .destroy = winograd_destroy,
     .run = winograd_run,

@@ -142,7 +142,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
         {&m->merge, "norm_fwd_merge", s->norm && merges},
         {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm},
         {&m->eval, "norm_fwd_coefs_eval", s->norm && batch},
-        {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", true},
+        {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", !s->deferred},
         {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", s->norm && !s->sum_rows},
         {&m->bwd_merge, "norm_bwd_merge", s->norm && merges},
         {&m->params, "norm_bwd_params", s->norm},
@@ -250,7 +250,7 @@ static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_shape in = node->layer->in[0];
     const int local = node->tune.local;
     int rc = s->norm ? forward_coefs(node, pass, err) : CLN_OK;
-    if (rc)
+    if (rc || s->deferred)
         return rc;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
     const cln_range range = cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, local);

@@ -334,7 +334,7 @@ static void hold_outputs(const comparison *c)
     const cln_plan *plan = c->s->plan;
     for (int i = 0; i < c->s->net->n_layers; i++) {
         const int last = last_of(plan, i);
-        if (!plan->nodes[i].skip)
+        if (!plan->nodes[i].skip && !(plan->nodes[i].stage && plan->nodes[i].stage->deferred))
             hold_tensor(c, i, "y", plan->nodes[i].y, c->r->y[last],
                         cln_shape_count(c->s->net->layers[last].out));
     }
