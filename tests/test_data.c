@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <check.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +363,71 @@ START_TEST(cifar_bad_archives)
 }
 END_TEST
 
+static void add_entry(struct archive *a, const char *path, const char *target, const char *bytes,
+                      size_t n)
+{
+    struct archive_entry *e = archive_entry_new();
+    archive_entry_set_pathname(e, path);
+    archive_entry_set_filetype(e, target ? AE_IFLNK : AE_IFREG);
+    archive_entry_set_symlink(e, target);
+    archive_entry_set_perm(e, 0777);
+    archive_entry_set_size(e, target ? 0 : (la_int64_t)n);
+    ck_assert_int_eq(archive_write_header(a, e), 0);
+    if (!target)
+        ck_assert_int_eq(archive_write_data(a, bytes, n), (la_ssize_t)n);
+    archive_entry_free(e);
+}
+
+static int entries(const char *name)
+{
+    int n = 0;
+    DIR *dir = opendir(at(name));
+    ck_assert_ptr_nonnull(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* Names in an archive that climb, are absolute, or go through a link: batches are known by the last part of their
+ * names, and nothing is ever written. */
+START_TEST(cifar_hostile_names)
+{
+    char here[4096];
+    struct archive *a = archive_write_new();
+    ck_assert_ptr_nonnull(getcwd(here, sizeof here));
+    ck_assert_int_eq(mkdir(at("in"), 0777) | mkdir(at("in/side"), 0777), 0);
+    put("secret", "secret", 6);
+    ck_assert_int_eq(archive_write_set_format_pax_restricted(a), 0);
+    ck_assert_int_eq(archive_write_open_filename(a, at("in/hostile.tar")), 0);
+    add_entry(a, "../climbed", NULL, "x", 1);
+    add_entry(a, "side/../../climbed", NULL, "x", 1);
+    add_entry(a, at("absolute"), NULL, "x", 1);
+    add_entry(a, "link", "..", NULL, 0);
+    add_entry(a, "link/through", NULL, "x", 1);
+    add_entry(a, "data_batch_1.bin", at("secret"), NULL, 0); /* neither read nor replaced */
+    add_entry(a, "secret", at("secret"), NULL, 0);
+    for (int i = 0; i < FILES; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", i % 2 ? "../../../.." : at("elsewhere"), NAMES[i]);
+        add_entry(a, path, NULL, files[i].bytes, files[i].size);
+    }
+    ck_assert_int_eq(archive_write_close(a), 0);
+    archive_write_free(a);
+    const int outside = entries(""), inside = entries("in");
+    ck_assert_int_eq(chdir(at("in")), 0);
+    accept_same("hostile.tar");
+    ck_assert_int_eq(chdir(here), 0);
+    ck_assert_int_eq(entries(""), outside);
+    ck_assert_int_eq(entries("in"), inside);
+    ck_assert_int_eq(entries("in/side"), 2);
+    blob secret = get("secret");
+    ck_assert_uint_eq(secret.size, 6);
+    ck_assert_mem_eq(secret.bytes, "secret", 6);
+    free(secret.bytes);
+}
+END_TEST
+
 /* Cut anywhere, a packed archive is refused; with any one bit flipped too (but for gzip's header,
  * whose time stamp and the like mean nothing). */
 START_TEST(cifar_damaged_archives)
@@ -411,6 +477,7 @@ int main(void)
     tcase_add_test(good, statistics);
     tcase_add_test(good, cifar_folder_and_archives_agree);
     tcase_add_test(good, cifar_without_class_names);
+    tcase_add_test(good, cifar_hostile_names);
     tcase_add_test(good, search_order);
     tcase_add_test(bad, cifar_bad_folders);
     tcase_add_test(bad, cifar_bad_class_names);

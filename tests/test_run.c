@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/scratch.h"
+#include "json.h"
 #include "run.h"
 
 #define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
@@ -515,6 +516,38 @@ START_TEST(metrics_damaged)
 }
 END_TEST
 
+/* JSON whose values would take many times the memory of its text is not parsed at all. */
+START_TEST(too_many_values)
+{
+    static char line[6000];
+    cln_metrics *m = NULL;
+    json_error_t fault;
+    bool no_memory = true;
+    int n = 0;
+    const size_t lists = CLN_JSON_MAX_LISTS, size = 3 * lists + 3;
+    char *text = malloc(size + 1);
+    ck_assert_ptr_nonnull(text);
+    text[0] = '[';
+    for (size_t i = 0; i < lists; i++)
+        memcpy(text + 1 + 3 * i, i + 1 < lists ? "[]," : "[]]", 4);
+    ck_assert_ptr_null(cln_json_load(text, strlen(text), 0, &fault, &no_memory));
+    ck_assert(!no_memory);
+    ck_assert_ptr_nonnull(strstr(fault.text, "more than 262144 lists and objects"));
+    json_t *value =
+        cln_json_load(memcpy(text + 3, "[", 1), strlen(text + 3), 0, &fault, &no_memory);
+    ck_assert_msg(value != NULL, "%s", fault.text); /* one less */
+    json_decref(value);
+    free(text);
+
+    memset(line, ' ', sizeof line - 1);
+    line[sizeof line - 2] = '\n';
+    put_text("long", line);
+    failed(cln_metrics_read(at("long"), &m, &n, &err), CLN_ERR_DATA,
+           "long:1: a line of 5998 bytes");
+    ck_assert_ptr_null(m);
+}
+END_TEST
+
 START_TEST(summary)
 {
     cln_run run = {0};
@@ -566,6 +599,7 @@ int main(void)
     tcase_add_test(t, metrics_round_trip);
     tcase_add_test(t, metrics_cut);
     tcase_add_loop_test(t, metrics_damaged, 0, 6);
+    tcase_add_test(t, too_many_values);
     tcase_add_test(t, summary);
     suite_add_tcase(s, t);
     SRunner *r = srunner_create(s);

@@ -208,7 +208,7 @@ def metrics():
 
 def jsons():
     for name, data in configs():
-        yield name + "-config", b"c" + data
+        yield name + "-config", (b"c" if b"[" in data else b"C") + data
     for name, data in metrics():
         yield name + "-metrics", b"m" + data
 

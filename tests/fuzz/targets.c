@@ -272,12 +272,35 @@ static int run_metrics(const uint8_t *bytes, size_t n)
     return 0;
 }
 
+/* The same where the settings that the input lacks have their defaults: seeds stay good when there are new ones. */
+static int run_completed(const uint8_t *bytes, size_t n)
+{
+    cln_train_options defaults;
+    json_t *root = json_loadb((const char *)bytes, n, 0, NULL);
+    cln_train_defaults("bn", &defaults);
+    json_t *missing = cln_options_to_json(&defaults);
+    (void)json_object_update_missing(json_object_get(root, "options"), missing);
+    char *text = json_dumps(root, 0);
+    const int rc = text ? run_config((const uint8_t *)text, strlen(text)) : CLN_ERR_DATA;
+    free(text);
+    json_decref(missing);
+    json_decref(root);
+    return rc;
+}
+
 /* A file of a run folder behind a letter that says which. */
 static int run_json(const uint8_t *bytes, size_t n)
 {
-    if (n < 1 || (bytes[0] != 'c' && bytes[0] != 'm'))
+    switch (n ? bytes[0] : 0) {
+    case 'c':
+        return run_config(bytes + 1, n - 1);
+    case 'C':
+        return run_completed(bytes + 1, n - 1);
+    case 'm':
+        return run_metrics(bytes + 1, n - 1);
+    default:
         return CLN_ERR_ARGUMENT;
-    return bytes[0] == 'c' ? run_config(bytes + 1, n - 1) : run_metrics(bytes + 1, n - 1);
+    }
 }
 
 /* A report of clnorm bench: what was read can be written, and read again. */
