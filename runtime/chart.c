@@ -150,7 +150,7 @@ static double draw_legend_above(cairo_t *cr, const cln_chart *c, double y)
 /* Title, subtitle and a legend for all; returns the y below them. */
 static double draw_head(cairo_t *cr, const cln_chart *c)
 {
-    double y = 36;
+    double y = c->title[0] != '\0' ? 36 : 4;
 
     cln_canvas_ink(cr, CLN_INK);
     cln_canvas_bold(cr, true);
@@ -234,7 +234,7 @@ int cln_chart_write(const char *path, const cln_chart *c, cln_error *err)
     for (int i = 0; i < c->n_panels; i++)
         if (c->panels[i].bars != NULL && c->panels[i].y.log)
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "bars need a linear axis: they start from 0");
-    int rc = cln_canvas_open(&canvas, path, c->width, c->height, err);
+    int rc = cln_canvas_open(&canvas, path, c->width, c->height, c->scale ? c->scale : 1, err);
     if (rc != 0)
         return rc;
     cln_frame *frames = calloc((size_t)c->n_panels + 1, sizeof *frames);

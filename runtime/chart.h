@@ -104,6 +104,7 @@ typedef struct cln_chart {
     int n_panels;
     bool legend_above; /* one for all panels above them; else one in a corner of each */
     int width, height;
+    int scale; /* pixels of a PNG for each unit, for print and fine screens; 0: 1 */
 } cln_chart;
 
 /* CLN_ERR_ARGUMENT where the name ends neither in .png nor in .svg: to be asked before what is drawn is measured. */

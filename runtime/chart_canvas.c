@@ -43,13 +43,17 @@ int cln_chart_check_name(const char *path, cln_error *err)
     return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %s: its name must end in .png or .svg", path);
 }
 
-int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, cln_error *err)
+int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, int scale,
+                    cln_error *err)
 {
     cairo_surface_t *surface;
 
     *c = (cln_canvas){.path = path, .svg = ends_in(path, ".svg")};
     if (cln_chart_check_name(path, err))
         return CLN_ERR_ARGUMENT;
+    if (scale < 1 || scale > CLN_CANVAS_MAX_SCALE)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "a picture at scale %d: it must be 1 to %d", scale,
+                        CLN_CANVAS_MAX_SCALE);
     if (width < 1 || height < 1 || width > CLN_CANVAS_MAX_SIDE || height > CLN_CANVAS_MAX_SIDE)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT,
                         "a picture of %d x %d pixels: each side must be 1 to %d", width, height,
@@ -59,9 +63,11 @@ int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, cln_
         if (cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS)
             cairo_svg_surface_set_document_unit(surface, CAIRO_SVG_UNIT_PX);
     } else {
-        surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height);
+        surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, scale * width, scale * height);
     }
     c->cr = cairo_create(surface);
+    if (!c->svg)
+        cairo_scale(c->cr, scale, scale);
     cairo_surface_destroy(surface); /* cr keeps it */
     cln_canvas_ink(c->cr, (cln_colour){1, 1, 1});
     cairo_paint(c->cr);

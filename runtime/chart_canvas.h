@@ -7,7 +7,7 @@
 
 #include "chart.h"
 
-enum { CLN_CANVAS_MAX_SIDE = 8192, CLN_CANVAS_TEXT = 512 };
+enum { CLN_CANVAS_MAX_SIDE = 8192, CLN_CANVAS_MAX_SCALE = 4, CLN_CANVAS_TEXT = 512 };
 
 typedef struct cln_rect {
     double x, y, w, h;
@@ -22,9 +22,10 @@ typedef struct cln_canvas {
 } cln_canvas;
 
 /* A white canvas for the file `path` (borrowed until close), which is not touched yet. The canvas must stay
- * where it is until closed. CLN_ERR_ARGUMENT for a name that ends neither in .png nor in .svg and for a side
+ * where it is until closed. A PNG has `scale` pixels for each unit of length. CLN_ERR_ARGUMENT for a name that ends neither in .png nor in .svg and for a side
  * outside 1..CLN_CANVAS_MAX_SIDE; nothing is to be closed then. */
-int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, cln_error *err);
+int cln_canvas_open(cln_canvas *c, const char *path, int width, int height, int scale,
+                    cln_error *err);
 
 /* Writes the file, unless rc is an error already, and frees what the canvas holds. Returns rc or the error. */
 int cln_canvas_close(cln_canvas *c, int rc, cln_error *err);

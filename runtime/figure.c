@@ -139,7 +139,7 @@ int cln_figure_misclassified(const char *path, const char *title, const cln_mist
     if (n < 0 || n > CLN_MISTAKES_MAX)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "cannot draw %d images, only 0 to %d", n,
                         CLN_MISTAKES_MAX);
-    int rc = cln_canvas_open(&canvas, path, width, height, err);
+    int rc = cln_canvas_open(&canvas, path, width, height, 1, err);
     if (rc != 0)
         return rc;
     cairo_t *cr = canvas.cr;

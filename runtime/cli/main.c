@@ -15,6 +15,7 @@ typedef struct command {
 static const command commands[] = {
     {"train", "train a network; leaves weights, metrics and pictures in a folder", cln_cmd_train},
     {"study", "train with each norm from several seeds, to compare them", cln_cmd_study},
+    {"report", "tables, curves and findings of finished runs, as HTML and Markdown", cln_cmd_report},
     {"eval", "accuracy of a trained model, class by class", cln_cmd_eval},
     {"bench", "time training on a device", cln_cmd_bench},
     {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},

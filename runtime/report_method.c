@@ -1,0 +1,120 @@
+#include "study_report.h"
+
+#include "json.h"
+#include "options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cln_report_norms(cln_document *d)
+{
+    static const char *const columns[] = {"norm", "statistics over", "how many", "at test time"};
+    static const char *const rows[][4] = {
+        {"batch norm", "N, H, W for each channel", "C", "running averages"},
+        {"layer norm", "C, H, W for each sample", "N", "the same as in training"},
+        {"group norm", "C/G channels, H, W for each sample", "N\xc2\xb7G", "the same as in training"},
+        {"instance norm", "H, W for each sample and channel", "N\xc2\xb7""C", "the same as in training"}};
+    cln_document_heading(d, "What each norm normalises over");
+    cln_document_paragraph(d, "A norm takes a mean off a tensor of N samples, C channels and H \xc3\x97 W pixels and divides by a standard "
+                              "deviation; then every channel is scaled and shifted by two numbers that are learnt. The norms differ "
+                              "in what the mean and the deviation are taken over:");
+    cln_document_table(d, columns, "llll", 4);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cln_document_row(d, rows[i]);
+    cln_document_paragraph(d, "Batch norm alone mixes samples: its statistics get noisy as the batch gets small, and at test time running "
+                              "averages stand in for them. Layer norm and group norm look at one sample at a time, so that neither "
+                              "the batch size nor the other samples matter. Group norm splits the " CLN_STRONG "channels of a sample" CLN_WEAK
+                              " into G groups; the text of the study says that it splits the mini-batch, which would be ghost batch "
+                              "norm, another method. Layer norm is group norm with one group, instance norm that with a group for "
+                              "each channel. Layer norm here learns one scale and one shift a channel, as the others do.");
+}
+
+/* ---- how it was done ----------------------------------------------------------------------------- */
+
+/* "--lr 0.1 --epochs 2": what is not as the norm has it by default. */
+static void options_text(const cln_train_options *o, char *out, size_t size)
+{
+    cln_train_options standard;
+    cln_train_defaults(o->norm, &standard);
+    json_t *mine = cln_options_to_json(o), *others = cln_options_to_json(&standard);
+    size_t n = 0;
+    out[0] = '\0';
+    for (const cln_field *f = cln_fields; f->name && n < size; f++) {
+        const json_t *value = json_object_get(mine, f->name);
+        if (strcmp(f->name, "norm") == 0 || !value || json_equal(value, json_object_get(others, f->name)))
+            continue;
+        char *text = json_is_string(value) ? strdup(json_string_value(value))
+                     : json_is_boolean(value) ? strdup(json_is_true(value) ? "1" : "0")
+                                              : cln_json_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        n += (size_t)snprintf(out + n, size - n, " --%s %s", f->name, text ? text : "?");
+        free(text);
+    }
+    json_decref(mine);
+    json_decref(others);
+}
+
+static void recipes(cln_document *d, const cln_comparison *c)
+{
+    static const char *const columns[] = {"norm",         "optimizer", "peak lr",         "weight decay",
+                                          "momentum",     "beta2",     "label smoothing", "batch"};
+    cln_document_table(d, columns, "llrrrrrr", 8);
+    for (int i = 0; i < c->n_base; i++) {
+        const cln_train_options *o = &c->base[i]->runs[0]->options;
+        const bool sgd = o->optimizer == CLN_OPTIMIZER_SGD;
+        char lr[32], decay[32], momentum[32], beta2[32], smoothing[32], batch[32];
+        snprintf(lr, sizeof lr, "%g", o->lr);
+        snprintf(decay, sizeof decay, "%g", o->weight_decay);
+        snprintf(momentum, sizeof momentum, "%g", o->momentum);
+        snprintf(beta2, sizeof beta2, "%g", o->beta2);
+        snprintf(smoothing, sizeof smoothing, "%g", o->label_smoothing);
+        snprintf(batch, sizeof batch, "%d", o->batch);
+        const char *const cells[] = {c->base[i]->label,
+                                     !sgd          ? "AdamW"
+                                     : o->nesterov ? "SGD, Nesterov"
+                                                   : "SGD",
+                                     lr,
+                                     decay,
+                                     momentum,
+                                     sgd ? "\xe2\x80\x93" : beta2,
+                                     smoothing,
+                                     batch};
+        cln_document_row(d, cells);
+    }
+}
+
+static void runs_table(cln_document *d, const cln_comparison *c)
+{
+    static const char *const columns[] = {"run", "seed", "test %", "train %", "best epoch", "seconds", "weights, SHA-256"};
+    cln_document_table(d, columns, "lrrrrrl", 7);
+    for (int i = 0; i < c->n_groups; i++)
+        for (int k = 0; k < c->groups[i].n; k++) {
+            const cln_result *r = c->groups[i].runs[k];
+            char seed[16], test[32], train[32], best[32], seconds[32], sha[16];
+            snprintf(seed, sizeof seed, "%u", (unsigned)r->options.seed);
+            snprintf(test, sizeof test, "%.2f", r->test_acc);
+            snprintf(train, sizeof train, "%.2f", r->train_acc);
+            snprintf(best, sizeof best, "%d", r->best_epoch);
+            snprintf(seconds, sizeof seconds, "%.1f", r->seconds);
+            snprintf(sha, sizeof sha, "%.12s", r->weights_sha256);
+            const char *const cells[] = {c->groups[i].label, seed, test, train, best, seconds, sha};
+            cln_document_row(d, cells);
+        }
+}
+
+void cln_report_method(cln_document *d, const cln_comparison *c, const cln_report_options *o)
+{
+    char settings[1024], line[1200];
+    const cln_result *r = c->base[0]->runs[0];
+    cln_document_heading(d, "How it was done");
+    recipes(d, c);
+    cln_document_paragraph(d, "Device: %s, driver %s. Data: %s, SHA-256 %s. clnorm %s. Report of %s.", r->device, r->driver, r->data,
+                           r->data_sha256, r->version, o->date);
+    cln_document_paragraph(d, "The same run alone, for instance (it gives the weights below, bit for bit, on the same device and driver):");
+    options_text(&r->options, settings, sizeof settings);
+    snprintf(line, sizeof line, "clnorm train --norm %s%s%s", r->options.norm, settings, r->sample ? " --data sample" : "");
+    cln_document_code(d, line);
+    cln_document_heading(d, "Runs");
+    runs_table(d, c);
+}

@@ -1,0 +1,287 @@
+/* Comparisons of runs by hand-made results, documents and what they escape, and the report of all of it. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/picture.h"
+#include "common/scratch.h"
+#include "report_figures.h"
+#include "study_report.h"
+
+#define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
+
+enum { EPOCHS = 8, CLASSES = 3, SIDE = 4, SEEDS = 3, MAX_RUNS = 40 };
+
+static cln_error err;
+static cln_result runs[MAX_RUNS];
+static int n_runs;
+
+static void setup(void)
+{
+    memset(&err, 0, sizeof err);
+    n_runs = 0;
+    scratch_new();
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < n_runs; i++)
+        cln_result_clear(&runs[i]);
+    scratch_remove();
+}
+
+static void make_outcome(cln_outcome *o)
+{
+    static const char *const names[CLASSES] = {"cat", "dog <b>&\"", "sh|ip"};
+    const int confusion[CLASSES * CLASSES] = {30, 5, 0, 9, 21, 0, 0, 1, 34};
+    *o = (cln_outcome){.n = 100, .acc = 85, .loss = 0.5, .classes = CLASSES, .c = 3, .h = SIDE, .w = SIDE, .n_mistakes = 1};
+    o->class_names = calloc(CLASSES, sizeof *o->class_names);
+    o->confusion = malloc(sizeof confusion);
+    memcpy(o->confusion, confusion, sizeof confusion);
+    for (int i = 0; i < CLASSES; i++)
+        o->class_names[i] = strdup(names[i]);
+    o->mistakes[0] = (cln_outcome_mistake){7, 0, 1, 0.75, calloc(3 * SIDE, SIDE)};
+}
+
+static cln_result *add(const char *norm, int seed, int batch, int groups, double test)
+{
+    cln_result *r = &runs[n_runs++];
+    ck_assert_int_le(n_runs, MAX_RUNS);
+    memset(r, 0, sizeof *r);
+    cln_train_defaults(norm, &r->options);
+    r->options.seed = (uint32_t)seed;
+    r->options.batch = batch;
+    r->options.groups = groups;
+    r->options.epochs = EPOCHS;
+    snprintf(r->dir, sizeof r->dir, "%s-%d-%d-%d", norm, groups, batch, seed);
+    strcpy(r->model, "s8");
+    strcpy(r->data, "cifar10");
+    strcpy(r->data_sha256, "0123");
+    strcpy(r->device, "a <device> & more");
+    strcpy(r->weights_sha256, "abcdef0123456789");
+    r->params = 46074;
+    r->best_epoch = EPOCHS - 1;
+    r->train_acc = test + 1;
+    r->test_acc = test;
+    r->best_test_acc = test + 0.1;
+    r->images_per_second = 4000;
+    r->seconds = 10.0 * EPOCHS;
+    r->metrics = calloc(EPOCHS, sizeof *r->metrics);
+    r->n_metrics = EPOCHS;
+    for (int i = 0; i < EPOCHS; i++)
+        r->metrics[i] = (cln_metrics){i + 1, 0.1, 2.3 - 0.1 * i, test - EPOCHS + i, 2.2 - 0.1 * i, test - EPOCHS + 1 + i, 4000, 10};
+    r->has_outcome = true;
+    make_outcome(&r->outcome);
+    return r;
+}
+
+/* BN ahead of LN by 2, 2.2, 1.8; GN as LN but for one run. */
+static void three_norms(void)
+{
+    static const double bn[SEEDS] = {85.0, 85.4, 84.9}, ln[SEEDS] = {83.0, 83.2, 83.1}, gn[SEEDS] = {83.3, 82.9, 83.1};
+    for (int i = 0; i < SEEDS; i++) {
+        add("bn", i + 1, 128, 0, bn[i]);
+        add("ln", i + 1, 128, 0, ln[i]);
+        add("gn", i + 1, 128, 4, gn[i]);
+    }
+}
+
+/* ---- comparisons --------------------------------------------------------------------------------- */
+
+START_TEST(groups_and_pairs)
+{
+    cln_comparison c;
+    three_norms();
+    add("bn", 1, 8, 0, 80);
+    add("gn", 1, 128, 16, 82);
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert_int_eq(c.n_groups, 5);
+    ck_assert_int_eq(c.n_base, 3);
+    ck_assert_int_eq(c.n_pairs, 3);
+    ck_assert_str_eq(c.base[0]->label, "BN");
+    ck_assert_str_eq(c.base[2]->label, "GN-4");
+    ck_assert_str_eq(c.groups[3].label, "BN, batch 8");
+    ck_assert_str_eq(c.groups[4].label, "GN-16");
+    ck_assert_double_eq_tol(c.base[0]->test.mean, 85.1, 1e-9);
+    /* differences 2, 2.2, 1.8: mean 2, sd 0.2, t = 2 / (0.2 / sqrt 3) = 17.32; two degrees: p = 1 - t / sqrt(2 + t^2) */
+    const cln_pair *p = &c.pairs[0];
+    ck_assert(p->a == c.base[0] && p->b == c.base[1]);
+    ck_assert_double_eq_tol(p->stats.difference.mean, 2, 1e-9);
+    ck_assert_double_eq_tol(p->stats.t, 10 * sqrt(3), 1e-6);
+    ck_assert_double_eq_tol(p->stats.p, 1 - 10 * sqrt(3) / sqrt(302), 1e-9);
+    ck_assert_double_eq_tol(p->p, 3 * fmin(c.pairs[0].stats.p, c.pairs[1].stats.p), 0.02);
+    ck_assert(p->p < 0.05 && c.pairs[2].p > 0.05);
+    cln_comparison_clear(&c);
+}
+END_TEST
+
+START_TEST(refused_together)
+{
+    cln_comparison c;
+    ck_assert_int_eq(cln_comparison_new(runs, 0, &c, &err), CLN_ERR_ARGUMENT);
+    add("bn", 1, 128, 0, 80);
+    add("bn", 1, 128, 0, 81);
+    ck_assert_int_eq(cln_comparison_new(runs, n_runs, &c, &err), CLN_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "same settings and seed"));
+    runs[1].options.seed = 2;
+    strcpy(runs[1].data_sha256, "4567");
+    ck_assert_int_eq(cln_comparison_new(runs, n_runs, &c, &err), CLN_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "different data"));
+}
+END_TEST
+
+/* ---- reports ------------------------------------------------------------------------------------- */
+
+static const cln_report_cost costs[] = {{"bn", 0.05, 0.01, 1.21, 1.1, 1.3}};
+
+static void write_report(void)
+{
+    const cln_report_options o = {at(""), "report", costs, 1, "bench.json", "2026-11-24"};
+    cln_comparison c;
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    OK(cln_report_write(&c, &o, &err));
+    cln_comparison_clear(&c);
+}
+
+static void holds(const char *name, const char *text, bool wanted)
+{
+    blob b = get(name);
+    b.bytes = realloc(b.bytes, b.size + 1);
+    b.bytes[b.size] = '\0';
+    ck_assert_msg((strstr(b.bytes, text) != NULL) == wanted, "%s: '%s' is %s", name, text, wanted ? "not there" : "there");
+    free(b.bytes);
+}
+
+START_TEST(report_of_three_norms)
+{
+    three_norms();
+    write_report();
+    holds("report.md", "**BN is the most accurate: 85.10 ± 0.26 %**", true);
+    holds("report.md", "| BN | 3 | **85.10 ± 0.26** | 84.44 … 85.76 | 85.20 ± 0.26 | 86.10 ± 0.26 | 46,074 |", true);
+    holds("report.md", "BN is **2.00 points** above LN, and the difference is significant (95 % interval 1.50 … 2.50, p = 0.0", true);
+    holds("report.md", "which 3 seeds do not tell from chance", true);
+    holds("report.md", "| BN | 70.94 | 75.02 | 86.10 ± 0.26 | 85.10 ± 0.26 | +10.08 |", true);
+    holds("report.md", "| BN | 50.00 | 1.210 | 1.100 … 1.300 | 10.00 |", true);
+    holds("report.md", "**channels of a sample**", true);
+    holds("report.md", "clnorm train --norm bn --epochs 8", true);
+    holds("report.md", "Accuracy against", false);
+    holds("report.md", "a \\<device\\> & more", true);
+    holds("report.html", "a &lt;device&gt; &amp; more", true);
+    holds("report.html", "<strong>2.00 points</strong>", true);
+    holds("report.html", "src=\"http", false);
+    holds("report.html", "data:image/png;base64,iVBORw0KGgo", true);
+    is_png("report-accuracy.png", 2000, 800);
+    is_png("report-loss.png", 2000, 800);
+    is_png("report-confusion.png", 2 * (3 * 320 + 8), 2 * 354);
+    /* the class that is confused most: dog taken for cat */
+    holds("report.md", "BN takes dog \\<b\\>&\" for cat more often than any other class for another: 30.0 % of that class", true);
+    ck_assert_int_eq(access(at("report-misclassified-gn.png"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(report_of_sweeps)
+{
+    three_norms();
+    for (int i = 1; i <= SEEDS; i++) {
+        add("bn", i, 8, 0, 80 + 0.1 * i);
+        add("gn", i, 8, 4, 83 + 0.1 * i);
+        add("gn", i, 128, 1, 83.2 + 0.1 * i);
+    }
+    write_report();
+    holds("report.md", "From batch 128 to batch 8 BN goes from 85.10 % to 80.20 %: 4.90 points lost", true);
+    holds("report.md", "| BN | 80.20 ± 0.10 | 85.10 ± 0.26 |", true);
+    holds("report.md", "| LN | \xe2\x80\x93 | 83.10 ± 0.10 |", true);
+    holds("report.md", "Of the numbers of groups tried, 1 is best with 83.40 % and 4 worst with 83.10 %", true);
+    is_png("report-batches.png", 1400, 800);
+    is_png("report-groups.png", 1400, 800);
+}
+END_TEST
+
+START_TEST(report_of_one_run)
+{
+    add("ln", 7, 128, 0, 81.7);
+    cln_outcome_clear(&runs[0].outcome);
+    runs[0].has_outcome = false;
+    strcpy(runs[0].data, "other");
+    write_report();
+    holds("report.md", "# Layer norm: a report", true);
+    holds("report.md", "| LN | 1 | **81.70** | \xe2\x80\x93 |", true);
+    holds("report.md", "significant", false);
+    holds("report.md", "75.02", false);
+    holds("report.md", "nan", false);
+}
+END_TEST
+
+START_TEST(one_seed_is_not_significant)
+{
+    add("bn", 1, 128, 0, 85);
+    add("ln", 1, 128, 0, 60);
+    write_report();
+    holds("report.md", "BN is 25.00 points above LN with one seed, which cannot tell the norm's part from chance.", true);
+    holds("report.md", "one seed tells nothing", true);
+    holds("report.md", "nan", false);
+}
+END_TEST
+
+/* ---- documents ----------------------------------------------------------------------------------- */
+
+START_TEST(document_escapes)
+{
+    static const char *const columns[] = {"a|b", "<c>"}, *const cells[] = {"1 | 2", "x_y*z"};
+    cln_document *d;
+    OK(cln_document_new(at(""), "d", "T & <t>", &d, &err));
+    cln_document_paragraph(d, "100 %% " CLN_STRONG "[b](c)" CLN_WEAK " \xff\xc3\xa9 `code` \x07");
+    cln_document_item(d, "one");
+    cln_document_item(d, "two");
+    cln_document_table(d, columns, "lr", 2);
+    cln_document_row(d, cells);
+    cln_document_code(d, "a < b");
+    OK(cln_document_close(d, 0, &err));
+    holds("d.html", "<title>T &amp; &lt;t&gt;</title>", true);
+    holds("d.html", "<p>100 % <strong>[b](c)</strong> ?\xc3\xa9 `code` ?</p>", true);
+    holds("d.html", "<ul>\n<li>one</li>\n<li>two</li>\n</ul>", true);
+    holds("d.html", "<tr><td>1 | 2</td><td class=\"r\">x_y*z</td></tr>", true);
+    holds("d.html", "<pre>a &lt; b</pre>", true);
+    holds("d.md", "100 % **\\[b\\](c)** ?\xc3\xa9 \\`code\\` ?", true);
+    holds("d.md", "| a\\|b | \\<c\\> |\n|---|---:|\n| 1 \\| 2 | x\\_y\\*z |\n", true);
+    holds("d.md", "```\na < b\n```", true);
+}
+END_TEST
+
+START_TEST(document_fails_whole)
+{
+    cln_document *d;
+    OK(cln_document_new(at("nowhere"), "d", "t", &d, &err));
+    ck_assert_int_eq(cln_document_close(d, 0, &err), CLN_ERR_IO);
+    OK(cln_document_new(at(""), "d", "t", &d, &err));
+    cln_document_picture(d, "missing.png", 10, "caption");
+    ck_assert_int_eq(cln_document_close(d, 0, &err), CLN_ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "d-missing.png"));
+    ck_assert_int_ne(access(at("d.html"), F_OK), 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("report");
+    TCase *c = tcase_create("report");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 120);
+    tcase_add_test(c, groups_and_pairs);
+    tcase_add_test(c, refused_together);
+    tcase_add_test(c, report_of_three_norms);
+    tcase_add_test(c, report_of_sweeps);
+    tcase_add_test(c, report_of_one_run);
+    tcase_add_test(c, one_seed_is_not_significant);
+    tcase_add_test(c, document_escapes);
+    tcase_add_test(c, document_fails_whole);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
