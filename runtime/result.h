@@ -10,7 +10,7 @@ typedef struct cln_result {
     char dir[CLN_PATH_MAX];
     /* config.json */
     cln_train_options options;
-    char version[32], device[128], driver[128], data[64], data_sha256[65];
+    char version[32], device[288], driver[128], data[64], data_sha256[65];
     bool sample;                 /* trained on the bundled sample */
     /* summary.json; accuracies in percent, of the last epoch and of the best one */
     char model[64];
