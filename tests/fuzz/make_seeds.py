@@ -206,11 +206,36 @@ def metrics():
     yield "bad-many", b"[" + b"[]," * 2000 + b"0]\n"
 
 
+def summaries():
+    good = {"model": "s8", "norm": "bn", "params": 46074, "epochs": 1, "train_acc": 1.5, "test_acc": None,
+            "best_test_acc": 2, "best_epoch": 1, "images_per_second": 10.5, "seconds": 1, "device": "x", "seed": 1,
+            "weights_sha256": "0" * 64}
+    yield "ok-plain", json.dumps(good).encode()
+    yield "bad-norm", json.dumps({**good, "norm": "gn"}).encode()
+    yield "bad-range", json.dumps({**good, "test_acc": 101}).encode()
+    yield "bad-control", json.dumps({**good, "model": "\x1b[2J"}).encode()
+
+
+def outcomes():
+    good = {"images": 3, "accuracy": 50, "loss": None, "shape": {"c": 1, "h": 2, "w": 2}, "classes": ["a", "b"],
+            "confusion": [[1, 1], [1, 0]],
+            "mistakes": [{"image": 1, "true": 0, "predicted": 1, "confidence": 0.5, "pixels": "AAECAw=="}]}
+    yield "ok-plain", json.dumps(good).encode()
+    yield "bad-count", json.dumps({**good, "images": 4}).encode()
+    yield "bad-pixels", json.dumps({**good, "shape": {"c": 4, "h": 512, "w": 512}}).encode()
+    yield "bad-row", json.dumps({**good, "confusion": [[1, 1], [1]]}).encode()
+    yield "bad-class", json.dumps({**good, "mistakes": [{**good["mistakes"][0], "true": 2}]}).encode()
+
+
 def jsons():
     for name, data in configs():
         yield name + "-config", (b"c" if b"[" in data else b"C") + data
     for name, data in metrics():
         yield name + "-metrics", b"m" + data
+    for name, data in summaries():
+        yield name + "-summary", b"s" + data
+    for name, data in outcomes():
+        yield name + "-outcome", b"o" + data
 
 
 def report():

@@ -12,6 +12,7 @@
 #include "net.h"
 #include "ops/conv.h"
 #include "options.h"
+#include "result.h"
 #include "run.h"
 
 /* A refusal says why, in one line that is fit for a terminal. */
@@ -288,6 +289,55 @@ static int run_completed(const uint8_t *bytes, size_t n)
     return rc;
 }
 
+/* summary.json beside the two files that go with it. */
+static int run_summary(const uint8_t *bytes, size_t n)
+{
+    static const char metrics[] =
+        "{\"epoch\": 1, \"lr\": 1, \"train_loss\": 1, \"train_acc\": 1, \"test_loss\": 1, "
+        "\"test_acc\": 1, \"images_per_second\": 1, \"seconds\": 1}\n";
+    cln_error err = {0};
+    cln_result result = {0};
+    cln_train_options options;
+    cln_train_defaults("bn", &options);
+    options.epochs = 1;
+    json_t *config = json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s}, s:o}", "version", "1", "data",
+                               "sample", "data_name", "x", "data_sha256", "x", "device", "name",
+                               "x", "driver", "x", "options", cln_options_to_json(&options));
+    char *text = json_dumps(config, 0);
+    FUZZ_MUST(text != NULL);
+    fuzz_put(CLN_RUN_CONFIG, (const uint8_t *)text, strlen(text));
+    fuzz_put(CLN_RUN_METRICS, (const uint8_t *)metrics, sizeof metrics - 1);
+    fuzz_put(CLN_RUN_SUMMARY, bytes, n);
+    const int rc = cln_result_read(fuzz_path("."), &result, &err);
+    FUZZ_MUST(rc || (result.n_metrics == 1 && result.best_epoch >= 1 && !result.has_outcome));
+    cln_result_clear(&result);
+    free(text);
+    json_decref(config);
+    fuzz_drop(CLN_RUN_CONFIG);
+    fuzz_drop(CLN_RUN_METRICS);
+    fuzz_drop(CLN_RUN_SUMMARY);
+    return rc ? refused(rc, &err) : 0;
+}
+
+/* outcome.json: what was read can be written, and read again. */
+static int run_outcome(const uint8_t *bytes, size_t n)
+{
+    cln_error err = {0};
+    cln_outcome outcome = {0}, again = {0};
+    const int rc = cln_outcome_read(fuzz_put("a.json", bytes, n), &outcome, &err);
+    fuzz_drop("a.json");
+    if (rc)
+        return refused(rc, &err);
+    FUZZ_MUST(cln_outcome_wrong(&outcome) >= 0 && cln_outcome_wrong(&outcome) <= outcome.n);
+    const char *path = fuzz_path("b.json");
+    FUZZ_MUST(!cln_outcome_write(&outcome, path, &err) && !cln_outcome_read(path, &again, &err));
+    FUZZ_MUST(again.n == outcome.n && again.n_mistakes == outcome.n_mistakes);
+    fuzz_drop("b.json");
+    cln_outcome_clear(&outcome);
+    cln_outcome_clear(&again);
+    return 0;
+}
+
 /* A file of a run folder behind a letter that says which. */
 static int run_json(const uint8_t *bytes, size_t n)
 {
@@ -298,6 +348,10 @@ static int run_json(const uint8_t *bytes, size_t n)
         return run_completed(bytes + 1, n - 1);
     case 'm':
         return run_metrics(bytes + 1, n - 1);
+    case 's':
+        return run_summary(bytes + 1, n - 1);
+    case 'o':
+        return run_outcome(bytes + 1, n - 1);
     default:
         return CLN_ERR_ARGUMENT;
     }
