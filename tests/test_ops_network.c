@@ -8,14 +8,6 @@
 enum { BATCH = 4, CLASSES = 5 };
 static const cln_shape input = {BATCH, 8, 8, 3};
 static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
-/* Few different sizes, since each is a program to compile. */
-static const char *const nets[] = {
-    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\nconv 8 k=1\n$norm\n"
-    "relu\ngap\nconv $classes k=1 bias=1\n",
-    "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
-    "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
-    "s: conv 8 k=3 stride=2\n$norm\nconv 8 k=3\n$norm\nadd s\nrelu\nconv 8 k=3\n$norm\n"
-    "maxpool 2\nrelu\ngap\ndense $classes\n"};
 static cln_device *dev;
 static cln_error err;
 
@@ -43,7 +35,7 @@ static const struct {
 
 START_TEST(networks)
 {
-    const char *net = nets[_i / 5], *norm = norms[_i % 5];
+    const char *net = cln_networks[_i / 5], *norm = norms[_i % 5];
     for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
         cln_verdict v = {0};
         cln_network_check(dev, net, norm, CLASSES, input, &ways[w].options, &v);
@@ -58,7 +50,7 @@ int main(void)
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(tcase, networks, 0, 15);
+    tcase_add_loop_test(tcase, networks, 0, 5 * CLN_NETWORKS);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

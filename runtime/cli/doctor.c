@@ -52,6 +52,9 @@ static void print_help(const doctor *d)
         "  --class C    kernels of one class alone: vector or simt (both)\n"
         "  --full       with the convolution by GEMM, whose kernels CLBlast compiles for some 20 s "
         "on a CPU\n"
+        "  --cases C    few; all: every case of the test suite (minutes); small: those that a "
+        "simulator of devices\n"
+        "               can bear, and no training (few)\n"
         "  --json FILE  write the results as JSON, too\n"
         "  --help       print this\n"
         "\n"
@@ -126,6 +129,8 @@ static const char *reason_to_skip(const doctor *d, const cln_doctor_check *c)
         return "CLBlast may compile for 20 s; --full does it";
     if (strcmp(c->kernels, "winograd") == 0 && !d->dev->info.local_is_global)
         return "for devices whose local memory is in a cache";
+    if (strcmp(c->op, "training") == 0 && c->cases == CLN_CASES_SMALL)
+        return "not among the small cases";
     return NULL;
 }
 
@@ -283,16 +288,26 @@ static int set_only(doctor *d, const char *text)
     return -1;
 }
 
+static int set_cases(doctor *d, const char *text)
+{
+    static const char *const names[] = {"few", "small", "all"}; /* by cln_cases_wanted */
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            for (int k = 0; k < d->n_checks; k++)
+                d->checks[k].cases = (cln_cases_wanted)i;
+            return -1;
+        }
+    return cln_cli_usage("doctor", "--cases: '%s' is none of few, small, all", text);
+}
+
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, doctor *d)
 {
-    static const struct option options[] = {{"device", required_argument, NULL, 'd'},
-                                            {"only", required_argument, NULL, 'o'},
-                                            {"class", required_argument, NULL, 'c'},
-                                            {"full", no_argument, NULL, 'f'},
-                                            {"json", required_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"device", required_argument, NULL, 'd'}, {"only", required_argument, NULL, 'o'},
+        {"class", required_argument, NULL, 'c'},  {"full", no_argument, NULL, 'f'},
+        {"cases", required_argument, NULL, 'k'},  {"json", required_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     int c, status = -1;
     while (status < 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
@@ -310,6 +325,9 @@ static int parse(int argc, char **argv, doctor *d)
             break;
         case 'f':
             d->full = true;
+            break;
+        case 'k':
+            status = set_cases(d, optarg);
             break;
         case 'j':
             d->json = optarg;

@@ -13,6 +13,7 @@ typedef struct cln_doctor_check {
         kernels; /* "vector", "simt", "winograd", "gemm"; "auto": what the device's class is; "": none of these */
     const char *what; /* is checked: a few words */
     cln_tune_request tune;
+    cln_cases_wanted cases; /* few, where nobody sets another */
     void (*run)(cln_device *dev, const struct cln_doctor_check *check, cln_verdict *v);
 } cln_doctor_check;
 

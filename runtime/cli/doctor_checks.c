@@ -12,14 +12,18 @@
 #include "ops/stages.h"
 #include "ops/training.h"
 
-enum { TRAINING_STEPS = 20 };
+/* MULS: of a small case's forward pass (cln_verdict.most). */
+enum { TRAINING_STEPS = 20, SMALL_MULS = 16000 };
+static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
+enum { NORMS = sizeof norms / sizeof norms[0] };
 
 /* ---- layers -------------------------------------------------------------------------------------- */
 
 static void check_layer(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
+    v->most = check->cases == CLN_CASES_SMALL ? SMALL_MULS : 0;
     for (const cln_case *c = cln_cases; c->line; c++)
-        if (c->doctor && cln_case_is(c, check->op)) {
+        if ((c->doctor || check->cases != CLN_CASES_FEW) && cln_case_is(c, check->op)) {
             cln_case_check(dev, c, &check->tune, false, v);
             cln_case_check(dev, c, &check->tune, true, v);
         }
@@ -27,18 +31,37 @@ static void check_layer(cln_device *dev, const cln_doctor_check *check, cln_verd
 
 static void check_stage(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
+    static const cln_stage_set others[] = {CLN_STAGE_SHAPES, CLN_STAGE_GROUPS, CLN_STAGE_VALUES,
+                                           CLN_STAGE_EDGES};
+    v->most = check->cases == CLN_CASES_SMALL ? SMALL_MULS : 0;
     cln_stage_check_set(dev, CLN_STAGE_DOCTOR, check->op, check->tune.cls, v);
+    for (size_t i = 0; check->cases != CLN_CASES_FEW && i < sizeof others / sizeof others[0]; i++)
+        cln_stage_check_set(dev, others[i], check->op, check->tune.cls, v);
+}
+
+/* Every network, and what fusion makes of it. */
+static void check_networks(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
+{
+    for (int i = 0; i < CLN_NETWORKS * NORMS; i++)
+        for (int fuse = 0; fuse < 2; fuse++) {
+            const cln_plan_options options = {check->tune, fuse, true, false};
+            cln_network_check(dev, cln_networks[i / NORMS], norms[i % NORMS], 5,
+                              (cln_shape){4, 8, 8, 3}, &options, v);
+        }
 }
 
 static void check_network(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
-    static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
     static const char text[] =
         "conv 16 k=3\n$norm\nrelu\nmaxpool 2\np: conv 16 k=3\n$norm\nrelu\nadd p\n"
         "conv 32 k=1\n$norm\nrelu\ngap\nconv $classes k=1 bias=1\n";
     const cln_plan_options options = {check->tune, true, true, false};
-    for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
-        cln_network_check(dev, text, norms[i], 10, (cln_shape){4, 8, 8, 3}, &options, v);
+    const cln_shape small = {2, 4, 4, 3}, normal = {4, 8, 8, 3};
+    for (size_t i = 0; i < NORMS; i++)
+        cln_network_check(dev, text, norms[i], 10, check->cases == CLN_CASES_SMALL ? small : normal,
+                          &options, v);
+    if (check->cases == CLN_CASES_ALL)
+        check_networks(dev, check, v);
 }
 
 static void check_loss(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
@@ -225,7 +248,7 @@ static void add(list *l, const char *op, const char *kernels, const char *what,
                 void (*run)(cln_device *dev, const cln_doctor_check *check, cln_verdict *v))
 {
     if (l->n < l->max)
-        l->checks[l->n++] = (cln_doctor_check){op, kernels, what, tune, run};
+        l->checks[l->n++] = (cln_doctor_check){op, kernels, what, tune, CLN_CASES_FEW, run};
 }
 
 static void add_class(list *l, const char *kernels, cln_tune_request tune)

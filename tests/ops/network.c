@@ -16,6 +16,15 @@ enum { MAX_LAYERS = 32, SEEDS = 200 };
 static const double smoothing = 0.1, tolerance = 1e-5;
 static const double margin = 3e-6; /* to every kink, relative to the stage's largest value */
 
+/* Few different sizes, since each is a program to compile. */
+const char *const cln_networks[CLN_NETWORKS] = {
+    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\nconv 8 k=1\n$norm\n"
+    "relu\ngap\nconv $classes k=1 bias=1\n",
+    "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
+    "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
+    "s: conv 8 k=3 stride=2\n$norm\nconv 8 k=3\n$norm\nadd s\nrelu\nconv 8 k=3\n$norm\n"
+    "maxpool 2\nrelu\ngap\ndense $classes\n"};
+
 static double *doubles(size_t count)
 {
     return cln_test_alloc(count, sizeof(double));

@@ -6,6 +6,10 @@
 #include "ops/verdict.h"
 #include "plan.h"
 
+/* Networks for it that have every layer between them. */
+enum { CLN_NETWORKS = 3 };
+extern const char *const cln_networks[CLN_NETWORKS];
+
 /* One training step of the network `text` (of several lines, at most 32 layers) in batches of input.n images (group norm by 4 groups).
  * Weights and data are those of the first seed that keeps clear of all kinks, where rounding would decide, and whose norms
  * (instance norm over few values above all) do not magnify it. Allowed are 1e-5 of the largest value of a tensor, or

@@ -5,7 +5,12 @@
 
 #include "device.h"
 
+/* How many of its cases a check runs: the few that `clnorm doctor` runs (their kernels are those of a network of 16n
+ * channels), those of all cases that are small (for simulators of devices), or all of them, as the tests do. */
+typedef enum cln_cases_wanted { CLN_CASES_FEW, CLN_CASES_SMALL, CLN_CASES_ALL } cln_cases_wanted;
+
 typedef struct cln_verdict {
+    double most; /* a case whose forward pass takes more multiplications is left out; 0: none is */
     int cases, failures;
     /* Of the comparison that came closest to what is allowed, or exceeded it most: max |difference| / max |reference|.
      * Both 0 where only bits were compared. */
