@@ -15,6 +15,24 @@ bool cln_result_there(const char *dir)
     return cln_path_join(path, sizeof path, dir, CLN_RUN_SUMMARY, NULL) == 0 && cln_file_exists(path);
 }
 
+/* Settings that came after the run take the defaults of its norm: results outlive versions. */
+static void read_options(cln_reader *r, const json_t *root, cln_train_options *out)
+{
+    cln_error fault = {0};
+    cln_train_options standard;
+    char norm[sizeof out->norm] = "";
+    json_t *options = json_copy((json_t *)cln_reader_object(r, root, "options"));
+    cln_reader_text(r, options, "norm", norm, sizeof norm);
+    cln_train_defaults(norm, &standard);
+    json_t *defaults = cln_options_to_json(&standard);
+    if (!r->rc && (!defaults || json_object_update_missing(options, defaults)))
+        r->rc = CLN_FAIL(r->err, CLN_ERR_MEMORY, "no memory to read %s", r->path);
+    if (!r->rc && cln_options_from_json(options, out, &fault))
+        cln_reader_fail(r, "%s", fault.text);
+    json_decref(defaults);
+    json_decref(options);
+}
+
 static void read_config(const char *path, cln_result *out, int *rc, cln_error *err)
 {
     cln_reader r = {.path = path, .place = "file", .err = err};
@@ -28,9 +46,8 @@ static void read_config(const char *path, cln_result *out, int *rc, cln_error *e
     cln_reader_text(&r, device, "name", out->device, sizeof out->device);
     cln_reader_text(&r, device, "driver", out->driver, sizeof out->driver);
     out->sample = strcmp(source, "sample") == 0;
-    cln_error fault = {0};
-    if (!r.rc && cln_options_from_json(json_object_get(root, "options"), &out->options, &fault))
-        cln_reader_fail(&r, "%s", fault.text);
+    if (!r.rc)
+        read_options(&r, root, &out->options);
     json_decref(root);
     *rc = r.rc;
 }

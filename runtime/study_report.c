@@ -41,7 +41,7 @@ const char *cln_text_p(char out[CLN_CELL], double p)
     else if (p < 1e-4)
         snprintf(out, CLN_CELL, "< 0.0001");
     else
-        snprintf(out, CLN_CELL, "%.*f", p < 0.01 ? 4 : 3, p);
+        snprintf(out, CLN_CELL, "%.*f", p < 0.1 ? 4 : 3, p);
     return out;
 }
 

@@ -62,6 +62,13 @@ check "two folders in one report" grep -Eq '^\| LN \| 3 \|' both/report.md
 check "the bench's step" grep -Eq '^\| BN \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ … [0-9.]+ \| [0-9.]+ \|$' both/report.md
 error 10 'no rows of clnorm bench step' report study/s8-bn-b32-s1 --bench bench.json --out both
 
+
+# ---- a run of a version that had fewer settings
+cp -r single older
+sed '/"shift": /d; /"warmup": /d' single/config.json >older/config.json
+works report older
+check "settings that were not there are the defaults" cmp single/report.md older/report.md
+
 # ---- what is refused
 error 2 'which study' report
 error 9 'nowhere' report nowhere
