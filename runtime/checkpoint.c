@@ -105,6 +105,26 @@ int cln_trainer_export(cln_trainer *t, const char *path, cln_error *err)
     return rc;
 }
 
+static bool has_slot(const cln_plan *plan, const char *name)
+{
+    for (int i = 0; i < plan->n_slots; i++)
+        if (strcmp(plan->slots[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What the network has no place for, the counters of PyTorch's batch norms aside: it is another one. */
+static int expect_no_more(const cln_plan *plan, const cln_st_file *st, cln_error *err)
+{
+    for (int i = 0; i < st->n_tensors; i++) {
+        const char *name = st->tensors[i].name, *last = strrchr(name, '.');
+        if (!has_slot(plan, name) && !(last && strcmp(last, ".num_batches_tracked") == 0))
+            return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s belongs to another model: %s with %s has no '%s'",
+                            st->path ? st->path : "model", plan->net->name, plan->net->norm, name);
+    }
+    return CLN_OK;
+}
+
 int cln_weights_import(cln_plan *plan, const cln_st_file *st, cln_error *err)
 {
     float *weights = calloc(plan->n_weights + 1, sizeof *weights), *states = calloc(plan->n_states + 1, sizeof *states);
@@ -119,6 +139,8 @@ int cln_weights_import(cln_plan *plan, const cln_st_file *st, cln_error *err)
         for (size_t k = 0; !rc && k < slot->count; k++)
             to[k] = ((const float *)from->data)[torch_index(&slot->param, &plan->net->layers[slot->layer], k)];
     }
+    if (!rc)
+        rc = expect_no_more(plan, st, err);
     if (!rc && plan->n_weights)
         rc = cln_tensor_write(plan->dev, plan->weights, 0, weights, plan->n_weights * sizeof *weights, err);
     if (!rc && plan->n_states)
@@ -158,6 +180,11 @@ static int bad_info(const cln_st_file *st, const char *key, cln_error *err)
 {
     return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s: \"%s\" is missing or malformed: not a model that clnorm exported",
                     st->path ? st->path : "model", key);
+}
+
+bool cln_model_info_in(const cln_st_file *st)
+{
+    return cln_st_find_meta(st, "clnorm.net") != NULL;
 }
 
 int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *err)

@@ -20,9 +20,13 @@ typedef struct cln_model_info {
     float mean[4], std[4];
 } cln_model_info;
 
+/* CLN_ERR_CHECKPOINT where clnorm did not export the file; cln_model_info_in tells whether it did. */
 int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *err);
+bool cln_model_info_in(const cln_st_file *st);
 
-/* Copies every parameter and state of an exported file into the plan: validated in full before anything is written. */
+/* Copies every parameter and state of an exported file, or of a state dict that PyTorch saved, into the plan: validated
+ * in full before anything is written. CLN_ERR_CHECKPOINT names the first tensor that is missing, of another type or
+ * shape, or surplus; a batch norm's num_batches_tracked may be there and is not read. */
 int cln_weights_import(cln_plan *plan, const cln_st_file *st, cln_error *err);
 
 #endif

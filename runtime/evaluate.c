@@ -10,9 +10,10 @@ void cln_evaluation_clear(cln_evaluation *e)
     memset(e, 0, sizeof *e);
 }
 
-static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error *err)
+static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, cln_error *err)
 {
     const int batch = cln_tune_micro(&plan->dev->info, &plan->options.tune, plan->net->input.n);
+    const size_t classes = (size_t)plan->net->classes;
     cln_pace pace = {0};
     int rc = CLN_OK;
     for (int base = 0, step = 0; base < feed->n && !rc; base += batch, step++) {
@@ -23,6 +24,9 @@ static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error
             rc = cln_plan_forward(plan, &pass, err);
         if (!rc)
             rc = cln_loss_run(loss, plan->logits, (cln_tensor){0}, count, count, 0.0, base, step, err);
+        if (!rc && logits)
+            rc = cln_tensor_read(plan->dev, plan->logits, 0, logits + (size_t)base * classes,
+                                 (size_t)count * classes * sizeof *logits, err);
         if (!rc)
             rc = cln_pace_step(plan->dev, &pace, err);
     }
@@ -30,7 +34,7 @@ static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_error
     return rc;
 }
 
-int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation *out, cln_error *err)
+int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, cln_evaluation *out, cln_error *err)
 {
     const size_t bytes = (size_t)feed->n * sizeof(int32_t);
     cln_totals totals, keep;
@@ -42,7 +46,7 @@ int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation 
     if (!rc)
         rc = cln_loss_reset(loss, NULL, err);
     if (!rc)
-        rc = run_batches(plan, feed, loss, err);
+        rc = run_batches(plan, feed, loss, logits, err);
     if (!rc)
         rc = cln_loss_read(loss, &totals, &bad, err);
     if (!rc)
@@ -63,5 +67,5 @@ int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation 
 
 int cln_trainer_evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
 {
-    return cln_evaluate(t->plan, t->test, t->loss, out, err);
+    return cln_evaluate(t->plan, t->test, t->loss, NULL, out, err);
 }

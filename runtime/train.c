@@ -335,7 +335,7 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
     if (rc || early)
         return rc;
     const double began = now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
-    rc = cln_evaluate(t->plan, t->test, t->loss, &eval, err);
+    rc = cln_evaluate(t->plan, t->test, t->loss, NULL, &eval, err);
     if (!rc) {
         *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
                              eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began};

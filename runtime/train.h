@@ -50,8 +50,8 @@ int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err);
 void cln_state_clear(cln_state *s);
 
 /* Runs the forward pass over a whole feed in batches of the plan's size; predictions have the feed's order.
- * The loss's totals are left as they were. */
-int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, cln_evaluation *out, cln_error *err);
+ * The loss's totals are left as they were. logits: (feed->n, classes), in that order, too; NULL: not wanted. */
+int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, cln_evaluation *out, cln_error *err);
 
 /* Replays the epoch up to `bad_step` and fills *err with CLN_ERR_DIVERGED: epoch, step, the layer that first
  * gave a value that is not finite. Always returns a negative code. */

@@ -7,12 +7,16 @@
 #include <sys/stat.h>
 
 #include "../checkpoint.h"
+#include "../npy.h"
+#include "../options.h"
+#include "../program.h"
 #include "../run.h"
 #include "cli.h"
 #include "dataset.h"
 
 typedef struct evaluation {
-    const char *data_path, *device, *model;
+    const char *data_path, *device, *model, *logits_path;
+    const char *net_name, *norm, *groups; /* of a file that does not tell; NULL: not given */
     bool json;
     cln_st_file file;
     cln_model_info info;
@@ -34,21 +38,36 @@ static void print_help(void)
            "Prints accuracy, accuracy of each class, and the confusion matrix (rows: true class).\n"
            "\n"
            "options:\n"
-           "  --data PATH  as for clnorm train\n"
-           "  --device D   as for clnorm train\n"
-           "  --json       print JSON\n"
-           "  --help       print this\n");
+           "  --data PATH    as for clnorm train\n"
+           "  --device D     as for clnorm train\n"
+           "  --logits FILE  write the outputs for the test images, too: a matrix for numpy.load (.npy),\n"
+           "                 float32, a row an image in the order of the test set, a column a class\n"
+           "  --json         print JSON\n"
+           "  --help         print this\n"
+           "\n"
+           "A state dict that PyTorch saved with safetensors does not tell its network. Its tensors are named\n"
+           "after the layer's place in the .net file, from 0, as those of an nn.Sequential of its lines are\n"
+           "(\"0.weight\"); images are normalised with mean and deviation of the training set's channels.\n"
+           "  --model NAME   the network, as for clnorm train\n"
+           "  --norm NORM    what $norm stands for\n"
+           "  --groups G     groups of channels of gn (default 4)\n");
 }
 
 static int parse(int argc, char **argv, evaluation *e)
 {
-    static const struct option options[] = {{"data", required_argument, NULL, 'd'}, {"device", required_argument, NULL, 'D'},
-                                            {"json", no_argument, NULL, 'j'},       {"help", no_argument, NULL, 'h'}, {0}};
+    static const struct option options[] = {{"data", required_argument, NULL, 'd'},   {"device", required_argument, NULL, 'D'},
+                                            {"logits", required_argument, NULL, 'l'}, {"model", required_argument, NULL, 'm'},
+                                            {"norm", required_argument, NULL, 'n'},   {"groups", required_argument, NULL, 'g'},
+                                            {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'}, {0}};
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
         case 'd': e->data_path = optarg; break;
         case 'D': e->device = optarg; break;
+        case 'l': e->logits_path = optarg; break;
+        case 'm': e->net_name = optarg; break;
+        case 'n': e->norm = optarg; break;
+        case 'g': e->groups = optarg; break;
         case 'j': e->json = true; break;
         case 'h': print_help(); return CLN_EXIT_OK;
         default: return CLN_EXIT_USAGE;
@@ -56,6 +75,8 @@ static int parse(int argc, char **argv, evaluation *e)
     }
     if (optind + 1 != argc)
         return cln_cli_usage("eval", optind == argc ? "which run or model?" : "one run or model at a time");
+    if (!e->net_name != !e->norm || (e->groups && !e->norm))
+        return cln_cli_usage("eval", "--model and --norm go together: shapes of weights do not tell the norm");
     e->model = argv[optind];
     return -1;
 }
@@ -71,7 +92,38 @@ static int read_model(evaluation *e, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_IO, "%s has no %s: no finished run of clnorm train is there", e->model, CLN_RUN_MODEL);
     if (!rc)
         rc = cln_st_read(&e->file, path, err);
-    return rc ? rc : cln_model_info_read(&e->file, &e->info, err);
+    if (rc)
+        return rc;
+    const bool told = cln_model_info_in(&e->file);
+    if (told && e->net_name)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s tells its network itself: leave out --model, --norm and --groups", e->model);
+    if (!e->net_name)
+        rc = cln_model_info_read(&e->file, &e->info, err);
+    if (rc && !told && err->code == CLN_ERR_CHECKPOINT) {
+        const size_t used = strlen(err->text);
+        snprintf(err->text + used, sizeof err->text - used, "; for weights from PyTorch give --model and --norm");
+    }
+    return rc;
+}
+
+/* The network that the file tells, and how it wants its images; else that of the command line, and as clnorm train does. */
+static int make_net(evaluation *e, cln_error *err)
+{
+    const cln_dataset *d = e->data;
+    cln_shape input = {BATCH, d->h, d->w, d->c};
+    if (e->net_name) {
+        const cln_field *field = cln_field_find("groups");
+        cln_train_options o = {.groups = 0};
+        memcpy(e->info.mean, d->mean, sizeof e->info.mean);
+        memcpy(e->info.std, d->std, sizeof e->info.std);
+        const int rc = e->groups ? cln_field_set(field, &o, e->groups, err) : CLN_OK;
+        return rc ? rc : cln_net_load(e->net_name, e->norm, o.groups, d->classes, input, &e->net, err);
+    }
+    const cln_shape in = e->info.input;
+    if (d->h != in.h || d->w != in.w || d->c != in.c || d->classes != e->info.classes)
+        return CLN_FAIL(err, CLN_ERR_DATA, "%s has images of %dx%dx%d and %d classes, but the model is for %dx%dx%d and %d",
+                        d->source, d->h, d->w, d->c, d->classes, in.h, in.w, in.c, e->info.classes);
+    return cln_net_parse(e->info.name, e->info.text, e->info.norm, e->info.groups, d->classes, input, &e->net, err);
 }
 
 static int set_up(evaluation *e, cln_error *err)
@@ -80,18 +132,13 @@ static int set_up(evaluation *e, cln_error *err)
     int rc = read_model(e, err);
     if (!rc)
         rc = cln_dataset_open(e->data_path, &e->data, err);
-    if (rc)
-        return rc;
-    const cln_dataset *d = e->data;
-    const cln_shape in = e->info.input, input = {BATCH, in.h, in.w, in.c};
-    if (d->h != in.h || d->w != in.w || d->c != in.c || d->classes != e->info.classes)
-        return CLN_FAIL(err, CLN_ERR_DATA, "%s has images of %dx%dx%d and %d classes, but the model is for %dx%dx%d and %d",
-                        d->source, d->h, d->w, d->c, d->classes, in.h, in.w, in.c, e->info.classes);
-    rc = cln_net_parse(e->info.name, e->info.text, e->info.norm, e->info.groups, d->classes, input, &e->net, err);
+    if (!rc)
+        rc = make_net(e, err);
     if (!rc)
         rc = cln_device_open(e->device, false, &e->dev, err);
     if (rc)
         return rc;
+    const cln_dataset *d = e->data;
     cln_device_set_notice(e->dev, cln_cli_notice, NULL);
     rc = cln_plan_new(e->dev, e->net, &options, &e->plan, err);
     if (!rc)
@@ -163,18 +210,26 @@ int cln_cmd_eval(int argc, char **argv)
     evaluation e = {0};
     cln_evaluation r = {0};
     cln_error err = {0};
+    float *logits = NULL;
     int *matrix = NULL, status = parse(argc, argv, &e);
     if (status >= 0)
         return status;
     int rc = set_up(&e, &err);
+    if (!rc && e.logits_path && !(logits = calloc(e.data->n_test, (size_t)e.data->classes * sizeof *logits)))
+        rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc)
-        rc = cln_evaluate(e.plan, e.feed, e.loss, &r, &err);
+        rc = cln_evaluate(e.plan, e.feed, e.loss, logits, &r, &err);
+    if (!rc)
+        cln_program_cache_save(e.dev);
+    if (!rc && logits)
+        rc = cln_npy_write(e.logits_path, logits, e.data->n_test, (size_t)e.data->classes, &err);
     if (!rc && !(matrix = confusion(&e, &r)))
         rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc && !e.json)
         print_text(&e, &r, matrix);
     status = rc ? cln_cli_fail(&err) : e.json ? print_json(&e, &r, matrix) : CLN_EXIT_OK;
     free(matrix);
+    free(logits);
     cln_evaluation_clear(&r);
     cln_loss_free(e.loss);
     cln_feed_free(e.feed);
