@@ -26,7 +26,7 @@ static size_t idx_header(char *out, unsigned magic, int dims, const unsigned *si
 static void put_idx(const char *dir, int which, bool gz, unsigned magic, const unsigned sizes[3],
                     int more)
 {
-    char bytes[8192], name[128];
+    char bytes[8192] = {0}, name[128];
     bool labels = which % 2;
     size_t n = idx_header(bytes, magic, labels ? 1 : 3, sizes);
     size_t body = labels ? sizes[0] : (size_t)sizes[0] * sizes[1] * sizes[2];

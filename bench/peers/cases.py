@@ -10,22 +10,12 @@ import os
 from dataclasses import dataclass
 from typing import Callable
 
-NORMS = ("bn", "ln", "gn", "in", "none")
+import network
+from network import CLASSES, NORMS
+
 FORMATS = ("channels_last", "contiguous")
 MODES = ("eager", "compile", "bf16")
 NET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "s8.net")
-CLASSES = 10
-
-
-@dataclass
-class Layer:
-    index: int  # line of the network, from 0
-    word: str
-    c_in: int
-    c_out: int
-    size: int  # height and width of its input
-    k: int = 1
-    bias: bool = False
 
 
 @dataclass
@@ -37,25 +27,8 @@ class Case:
 
 
 def read_net(path=NET):
-    """The layers of a .net file, as far as s8 uses the language."""
-    layers, channels, size = [], 3, 32
     with open(path, encoding="utf-8") as file:
-        lines = [line.split("#")[0].split() for line in file]
-    for words in filter(None, lines):
-        layer = Layer(len(layers), words[0], channels, channels, size)
-        if layer.word == "conv":
-            options = dict(word.split("=") for word in words[2:])
-            layer.c_out = CLASSES if words[1] == "$classes" else int(words[1])
-            layer.k, layer.bias = int(options["k"]), options.get("bias") == "1"
-        elif layer.word == "maxpool":
-            size //= int(words[1])
-        elif layer.word == "gap":
-            size = 1
-        elif layer.word not in ("$norm", "relu"):
-            raise ValueError(f"{path}: cases.py does not know the layer '{layer.word}'")
-        layers.append(layer)
-        channels = layer.c_out
-    return layers
+        return network.read(file)
 
 
 def stages_of(layers):
@@ -90,16 +63,7 @@ class Builder:
         return self.torch.randn(shape).to(memory_format=self.memory[form])
 
     def module(self, layer, norm):
-        nn, c = self.torch.nn, layer.c_out
-        if layer.word == "conv":
-            return nn.Conv2d(layer.c_in, c, layer.k, padding=layer.k // 2, bias=layer.bias)
-        if layer.word == "$norm":
-            # GroupNorm(c, c) computes what InstanceNorm2d does, and is the faster of the two
-            return {"bn": lambda: nn.BatchNorm2d(c), "none": nn.Identity,
-                    "ln": lambda: nn.GroupNorm(1, c), "gn": lambda: nn.GroupNorm(4, c),
-                    "in": lambda: nn.GroupNorm(c, c)}[norm]()
-        return {"relu": lambda: nn.ReLU(inplace=True), "maxpool": lambda: nn.MaxPool2d(2),
-                "gap": lambda: nn.AdaptiveAvgPool2d(1)}[layer.word]()
+        return network.module(self.torch, layer, norm, inplace=True)
 
     def sequence(self, layers, norm, form):
         modules = [self.module(layer, norm) for layer in layers

@@ -1,0 +1,95 @@
+"""The networks of .net files in PyTorch, with the layers that s8, s8r and the tests use.
+
+read(lines) gives the layers, module(torch, layer, norm) one of them, build(torch, layers, norm) the whole as a
+module whose state dict has the names that clnorm gives the tensors of a model.safetensors. Layers are numbered
+from 0, the lines of the network; images are N, C, H, W.
+"""
+from dataclasses import dataclass
+
+NORMS = ("bn", "ln", "gn", "in", "none")
+CLASSES = 10
+
+
+@dataclass
+class Layer:
+    index: int  # line of the network, from 0
+    word: str
+    c_in: int
+    c_out: int
+    size: int  # height and width of its input
+    k: int = 1
+    bias: bool = False
+    stride: int = 1
+    pad: int = 0
+    other: int = -1  # add: the layer whose output is the second input
+
+
+def parse(line):
+    """(label or None, word, value of the first attribute or None, named attributes)"""
+    words = line.split()
+    label = words.pop(0)[:-1] if words[0].endswith(":") else None
+    first = words[1] if len(words) > 1 and "=" not in words[1] else None
+    return label, words[0], first, dict(word.split("=") for word in words[1:] if "=" in word)
+
+
+def read(lines, channels=3, size=32):
+    """The layers of a .net file, as far as PyTorch's twins need the language."""
+    layers, labels = [], {}
+    for line in filter(str.strip, (line.split("#")[0] for line in lines)):
+        label, word, first, options = parse(line)
+        layer = Layer(len(layers), word, channels, channels, size)
+        if word in ("conv", "dense"):
+            layer.c_out = CLASSES if first == "$classes" else int(first)
+            layer.bias = options.get("bias", "1" if word == "dense" else "0") == "1"
+        if word == "conv":
+            layer.k, layer.stride = int(options.get("k", 3)), int(options.get("stride", 1))
+            layer.pad = int(options.get("pad", layer.k // 2))
+            size = (size + 2 * layer.pad - layer.k) // layer.stride + 1
+        elif word == "maxpool":
+            layer.k, layer.pad = int(first), int(options.get("pad", 0))
+            layer.stride = int(options.get("stride", layer.k))
+            size = (size + 2 * layer.pad - layer.k) // layer.stride + 1
+        elif word in ("gap", "dense"):
+            size = 1
+        elif word == "add":
+            layer.other = labels[first]
+        elif word not in ("$norm", "relu"):
+            raise ValueError(f"line '{line.strip()}': network.py does not know the layer '{word}'")
+        if label:
+            labels[label] = layer.index
+        layers.append(layer)
+        channels = layer.c_out
+    return layers
+
+
+def module(torch, layer, norm, inplace=False):
+    nn, c = torch.nn, layer.c_out
+    if layer.word == "conv":
+        return nn.Conv2d(layer.c_in, c, layer.k, layer.stride, layer.pad, bias=layer.bias)
+    if layer.word == "dense":
+        return nn.Linear(layer.c_in * layer.size**2, c, bias=layer.bias)
+    if layer.word == "$norm":
+        # GroupNorm(c, c) computes what InstanceNorm2d does, and is the faster of the two
+        return {"bn": lambda: nn.BatchNorm2d(c), "none": nn.Identity,
+                "ln": lambda: nn.GroupNorm(1, c), "gn": lambda: nn.GroupNorm(4, c),
+                "in": lambda: nn.GroupNorm(c, c)}[norm]()
+    return {"relu": lambda: nn.ReLU(inplace=inplace), "gap": lambda: nn.AdaptiveAvgPool2d(1),
+            "maxpool": lambda: nn.MaxPool2d(layer.k, layer.stride, layer.pad),
+            "add": nn.Identity}[layer.word]()
+
+
+def build(torch, layers, norm):
+    """The whole network: (N, 3, H, W) to logits (N, classes)."""
+
+    class Network(torch.nn.Sequential):
+        def forward(self, x):
+            outputs = []
+            for layer, one in zip(layers, self):
+                if layer.word == "dense":
+                    x = one(x.flatten(1))[:, :, None, None]
+                else:
+                    x = x + outputs[layer.other] if layer.word == "add" else one(x)
+                outputs.append(x)
+            return x.flatten(1)
+
+    return Network(*(module(torch, layer, norm) for layer in layers))

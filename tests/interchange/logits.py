@@ -1,0 +1,79 @@
+"""Weights between clnorm and PyTorch, both ways: the same logits on the same images.
+
+usage: logits.py PROGRAM DIR
+"""
+import os
+
+import numpy as np
+import torch
+from common import TEST, build, check, main, net_path, twin_of
+from safetensors.torch import save_file
+
+ALLOWED = 1e-4  # of logits of the order of 1
+SMALL = "conv 8 k=5 stride=2\n$norm\nrelu\nmaxpool 3 stride=2 pad=1\nconv 12 bias=1\n$norm\nrelu\ndense $classes\n"
+NORMS = ("bn", "ln", "gn", "in", "none")
+
+
+def compare(what, path, model, data):
+    got = np.load(path)
+    with torch.inference_mode():
+        want = model.eval()(data.test_x).numpy()
+    check(got.dtype == np.float32 and got.shape == (TEST, 10), f"{what}: {got.dtype} {got.shape}")
+    apart = np.abs(got - want).max()
+    print(f"{what}: logits up to {np.abs(want).max():.2f}, at most {apart:.1e} apart", flush=True)
+    check(apart <= ALLOWED, f"{what}: logits are {apart:.2e} apart")
+    return apart
+
+
+def from_clnorm(program, data, model, norm):
+    """A trained model.safetensors, read by the safetensors library, in the model that its .net text describes."""
+    run = f"run-{os.path.basename(model)}-{norm}"
+    program.works("train", "--quiet", "--model", model, "--norm", norm, "--data", data.folder, "--epochs", 2, "--batch", 16,
+                  "--out", run, "--overwrite")
+    program.works("eval", run, "--data", data.folder, "--logits", run + ".npy")
+    twin, about = twin_of(os.path.join(run, "model.safetensors"))
+    scale = np.array(about["clnorm.mean_std"].split(), float).reshape(3, 2)
+    check(np.abs(scale - np.stack([data.mean, data.std], 1)).max() < 1e-6, f"{run}: mean and deviation {scale}")
+    return compare(f"{os.path.basename(model)} {norm}, clnorm's weights in PyTorch", run + ".npy", twin, data)
+
+
+def from_pytorch(program, data, model, norm):
+    """A plain state dict, its running statistics and affine parameters too away from where they begin."""
+    torch.manual_seed(3)
+    twin = build(net_path(model), norm)
+    state = twin.state_dict()
+    for name, values in state.items():
+        if values.dtype == torch.float32 and values.ndim == 1:
+            values += torch.rand(values.shape) * 0.5
+    path = f"pytorch-{os.path.basename(model)}-{norm}.safetensors"
+    save_file(state, path)
+    program.works("eval", path, "--model", model, "--norm", norm, "--data", data.folder, "--logits", path + ".npy")
+    return compare(f"{os.path.basename(model)} {norm}, PyTorch's weights in clnorm", path + ".npy", twin, data), path
+
+
+def refusals(program, data, path):
+    told = ("--model", "s8", "--data", data.folder)
+    program.fails(12, "it has no '1.running_mean'", "eval", path, *told, "--norm", "bn")
+    program.fails(12, "s8 with none has no '1.bias'", "eval", path, *told, "--norm", "none")
+    program.fails(12, "give --model and --norm", "eval", path, "--data", data.folder)
+    half = {name: values.half() for name, values in build(net_path("s8"), "ln").state_dict().items()}
+    save_file(half, "half.safetensors")
+    program.fails(12, "its type is none of F32", "eval", "half.safetensors", *told, "--norm", "ln")
+
+
+def test(program, data):
+    with open("small.net", "w", encoding="utf-8") as file:
+        file.write(SMALL)
+    worst, ln_path = 0, None
+    for model in ("s8", "s8r", "./small.net"):
+        for norm in NORMS:
+            there = from_clnorm(program, data, model, norm)
+            back, path = from_pytorch(program, data, model, norm)
+            ln_path = path if (model, norm) == ("s8", "ln") else ln_path
+            worst = max(worst, there, back)
+    refusals(program, data, ln_path)
+    print(f"worst of all: {worst:.1e} of {ALLOWED:g} allowed")
+
+
+if __name__ == "__main__":
+    main(test)
