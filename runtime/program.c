@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cache.h"
 
@@ -215,16 +216,39 @@ static cl_program build_from_cache(cln_device *dev, const char *key, const char 
     return id;
 }
 
-static int build_from_source(cln_device *dev, const text_buffer *source, const char *file,
-                             const char *options, cl_program *out, cln_error *err)
+/* PoCL keeps what it has compiled on disk itself, and to be asked for a binary makes it compile every kernel of the
+ * program once more, for local sizes that nobody uses: longer than all the rest of a first run. */
+static bool driver_keeps_binaries(const cln_device *dev)
 {
+    return !getenv("CLNORM_KEEP_BINARIES") && strcmp(dev->info.platform_name, "Portable Computing Language") == 0;
+}
+
+/* Says once that kernels are being compiled. */
+static void give_notice(cln_device *dev)
+{
+    char notice[512];
     if (dev->notice && !dev->cold) {
-        char notice[512];
-        snprintf(notice, sizeof notice, "compiling kernels for %s (first run only) ...",
-                 dev->info.name);
+        snprintf(notice, sizeof notice, "compiling kernels for %s (first run only) ...", dev->info.name);
         dev->notice(dev->notice_arg, notice);
     }
     dev->cold = true;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int build_from_source(cln_device *dev, const text_buffer *source, const char *file,
+                             const char *options, cl_program *out, cln_error *err)
+{
+    enum { MILLISECONDS = 100 }; /* a driver that has it in its own cache takes less */
+    const bool kept = driver_keeps_binaries(dev);
+    const double began = now();
+    if (!kept)
+        give_notice(dev);
 
     cl_int status = CL_SUCCESS;
     const char *text = source->bytes;
@@ -237,6 +261,8 @@ static int build_from_source(cln_device *dev, const text_buffer *source, const c
         clReleaseProgram(id);
         return code;
     }
+    if (kept && 1e3 * (now() - began) > MILLISECONDS)
+        give_notice(dev);
     *out = id;
     return CLN_OK;
 }
@@ -320,6 +346,8 @@ static void save(cln_program *p)
 
 void cln_program_cache_save(cln_device *dev)
 {
+    if (driver_keeps_binaries(dev))
+        return;
     for (cln_program *p = dev->programs; p; p = p->next)
         save(p);
 }

@@ -35,7 +35,8 @@ cl_program cln_program_id(const cln_program *p);
 
 /* Writes programs that were compiled in this process to the disk cache (temporary name, then rename).
  * Called once after a plan's kernels have been created (and best after a first launch: PoCL's
- * binaries then contain the finished work-group functions). Failure is silent: a cache is only a cache. */
+ * binaries then contain the finished work-group functions). Failure is silent: a cache is only a cache. Does nothing
+ * where the driver keeps a cache of its own (PoCL), unless CLNORM_KEEP_BINARIES is set. */
 void cln_program_cache_save(cln_device *dev);
 
 void cln_program_free_all(cln_device *dev);

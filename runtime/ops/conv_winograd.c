@@ -122,6 +122,7 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         {"conv_fwd_winograd", "conv_fwd_winograd_weights", NULL},
         {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", NULL},
         {"conv_bwd_params_winograd", NULL, "conv_bwd_params_sum"}};
+    static const char *const files[] = {"conv_winograd.cl", "conv_winograd_weights.cl", "conv_winograd.cl"};
     if (!winograd_supports(&node->dev->info, s, direction))
         return CLN_FAIL(err, CLN_ERR_INTERNAL,
                         "the Winograd convolution does not cover this shape; ask supports first");
@@ -130,11 +131,13 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction);
     cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
-    char options[64];
+    char options[64], of_weights[32];
     snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d -D NV=%d", c->v, c->m, c->t, c->nv);
+    snprintf(of_weights, sizeof of_weights, "-D V=%d -D M=%d", c->v, c->m);
     for (int i = 0; i < 3; i++) {
         int rc = names[direction][i]
-                     ? cln_kernel_new(node->dev, "conv_winograd.cl", names[direction][i], options, kernels[i], err)
+                     ? cln_kernel_new(node->dev, files[i], names[direction][i], i == 1 ? of_weights : options,
+                                      kernels[i], err)
                      : CLN_OK;
         if (rc) {
             winograd_destroy(c);

@@ -89,7 +89,7 @@ refuses "'add'.*: y is off" --norm ln --model s8r
 break_kernel conv_vector.cl 's|ky1 = min(d.ih - iy0, d.k)|ky1 = min(d.ih - iy0 - 1, d.k)|' # the last row is not seen
 finds conv gap
 refuses '.*layer 0 \(conv\): y is off' --norm ln
-break_kernel conv_winograd.cl 's|P1 \* po + Q1 \* qo;|P1 * po - Q1 * qo;|' # a point has the wrong sign
+break_kernel winograd.h 's|P1 \* po + Q1 \* qo;|P1 * po - Q1 * qo;|' # a point has the wrong sign
 clnorm doctor --only conv --json bad.json
 check "conv is blamed for winograd" row conv winograd FAILED
 check "and not for direct tiles" passes conv vector

@@ -11,6 +11,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cli/lib.sh"
 [ ! -e /etc/OpenCL/vendors/pocl.icd ] || export OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd
 
+CLNORM_KEEP_BINARIES=1 # the cache of kernels is one of the things that faults hit
+export CLNORM_KEEP_BINARIES
+
 # A network and a run that take a fraction of a second with kernels cached.
 printf 'conv 8 k=3\n$norm\nrelu\nconv $classes k=1 bias=1\ngap\n' >tiny.net
 # shellcheck disable=SC2034 # by the scripts
