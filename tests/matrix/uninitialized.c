@@ -5,7 +5,8 @@
  * at an offset into a buffer from behind an array of its own (offset.cl is the minimal case), and does not mark what
  * clEnqueueFillBuffer writes. Nearly all of clnorm's tensors are parts of a buffer. So a write goes to the beginning of a
  * buffer of its own, and a kernel copies it from there: marks of kernels' values are right. Likewise a fill, but for that
- * with NaN by which tests poison memory: that is to stay uninitialised. */
+ * with NaN by which tests poison memory: that is to stay uninitialised. And no buffer is released: the marks of one that
+ * takes the place of another are wrong, too. */
 #define _GNU_SOURCE
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
@@ -73,7 +74,7 @@ static cl_int put(cl_command_queue queue, cl_mem to, size_t offset, size_t words
     check(clEnqueueNDRangeKernel(queue, copy, 1, NULL, &words, NULL, 0, NULL, NULL),
           "clEnqueueNDRangeKernel");
     check(clFinish(queue), "clFinish");
-    return clReleaseMemObject(from);
+    return CL_SUCCESS;
 }
 
 cl_int clEnqueueWriteBuffer(cl_command_queue queue, cl_mem buffer, cl_bool blocking, size_t offset,
@@ -106,4 +107,10 @@ cl_int clEnqueueFillBuffer(cl_command_queue queue, cl_mem buffer, const void *pa
         return next(queue, buffer, pattern, pattern_size, offset, size, events, wait, event);
     }
     return put(queue, buffer, offset, size / 4, pattern, 1);
+}
+
+cl_int clReleaseMemObject(cl_mem object)
+{
+    (void)object;
+    return CL_SUCCESS;
 }
