@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const algo_names[] = {"vector", "simt", "gemm", "winograd"}; /* by cln_conv_algo */
+static const char *const algo_names[CLN_CONV_ALGOS] = {"vector", "simt", "gemm",
+                                                       "winograd"}; /* by cln_conv_algo */
 static const char *const direction_names[] = {"fwd", "bwd_data", "bwd_params"};
 
 /* Index of `word` in names, -1 for "*", -2 for none. */
@@ -66,7 +67,7 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
         return -1;
     const int cls = index_of(word[0], class_names, 3),
               direction = index_of(word[1], direction_names, 3);
-    const int algo = index_of(word[3], algo_names, sizeof algo_names / sizeof algo_names[0]);
+    const int algo = index_of(word[3], algo_names, CLN_CONV_ALGOS);
     const double macs = strtod(word[2], &end);
     if (cls < -1 || direction < -1 || algo < 0 || *end || !(macs >= 0))
         return -1;

@@ -5,13 +5,19 @@
 #include "device.h"
 
 typedef enum { CLN_CLASS_AUTO, CLN_CLASS_VECTOR, CLN_CLASS_SIMT } cln_class;
-typedef enum { CLN_CONV_VECTOR, CLN_CONV_SIMT, CLN_CONV_GEMM, CLN_CONV_WINOGRAD } cln_conv_algo;
+typedef enum {
+    CLN_CONV_VECTOR,
+    CLN_CONV_SIMT,
+    CLN_CONV_GEMM,
+    CLN_CONV_WINOGRAD,
+    CLN_CONV_ALGOS /* how many there are; tests go through all of them */
+} cln_conv_algo;
 
 /* A node's resolved plan. */
 typedef struct cln_tune {
     cln_class cls;
-    int v;            /* vector width of pointwise, norm, pool kernels: divides the channels; 1 in the SIMT class */
-    int local;        /* local size along x of SIMT launches (<= 64), 1 in the vector class */
+    int v; /* vector width of pointwise, norm, pool kernels: divides the channels; 1 in the SIMT class */
+    int local; /* local size along x of SIMT launches (<= 64), 1 in the vector class */
     cln_conv_algo fwd, bwd_data, bwd_params; /* convolution and dense only */
 } cln_tune;
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/values.h"
-#include "lone.h"
 #include "common/step.h"
 #include "common/trajectory.h"
+#include "common/values.h"
+#include "lone.h"
 
 enum { POISON = 0x7fc0dead, BATCH = CLN_TRAJECTORY_BATCH, CLASSES = CLN_TRAJECTORY_CLASSES };
 static const cln_shape input16 = {BATCH, CLN_TRAJECTORY_SIDE, CLN_TRAJECTORY_SIDE, 3};
@@ -109,30 +109,31 @@ static void hold_close(const char *model, const char *norm, const char *way, con
     cln_test_step_free(&s);
 }
 
-static const struct {
-    const char *name;
-    cln_plan_options options;
-} ways[] = {
-    {"vector, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false}},
-    {"winograd, fused", {{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, true, false, false}},
-    {"winograd, unfused", {{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, false, false, false}},
-    {"simt, fused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}},
-    {"simt, unfused", {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, false, false, false}},
-    {"vector with simt convolutions", {{CLN_CLASS_VECTOR, CLN_CONV_SIMT}, true, false, false}},
-    {"vector with gemm", {{CLN_CLASS_VECTOR, CLN_CONV_GEMM}, true, false, false}},
-    {"simt with gemm, unfused", {{CLN_CLASS_SIMT, CLN_CONV_GEMM}, false, false, false}}};
+static void hold_way(const char *model, const char *norm, cln_tune_request tune, bool fuse,
+                     const outcome *first)
+{
+    char way[64];
+    const cln_plan_options options = {tune, fuse, false, false};
+    snprintf(way, sizeof way, "%s with %s%s", tune.cls == CLN_CLASS_SIMT ? "simt" : "vector",
+             cln_conv_algo_name((cln_conv_algo)tune.conv), fuse ? ", fused" : "");
+    outcome o = fixture_step(model, norm, &options);
+    hold_close(model, norm, way, first, &o);
+    free_outcome(&o);
+}
 
+/* Every algorithm among the vector kernels, fused and unfused; those of any device among the SIMT kernels, too. */
 START_TEST(all_ways_agree)
 {
-    static const cln_plan_options first = {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, true, false, false};
+    static const cln_plan_options way = {{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, true, false, false};
     const char *model = models[_i / 5], *norm = norms[_i % 5];
-    outcome a = fixture_step(model, norm, &first);
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        outcome b = fixture_step(model, norm, &ways[i].options);
-        hold_close(model, norm, ways[i].name, &a, &b);
-        free_outcome(&b);
-    }
-    free_outcome(&a);
+    outcome first = fixture_step(model, norm, &way);
+    for (int algo = 0; algo < CLN_CONV_ALGOS; algo++)
+        for (int fuse = algo == CLN_CONV_VECTOR ? 0 : 1; fuse >= 0; fuse--)
+            hold_way(model, norm, (cln_tune_request){CLN_CLASS_VECTOR, algo}, fuse, &first);
+    hold_way(model, norm, (cln_tune_request){CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, &first);
+    hold_way(model, norm, (cln_tune_request){CLN_CLASS_SIMT, CLN_CONV_SIMT}, false, &first);
+    hold_way(model, norm, (cln_tune_request){CLN_CLASS_SIMT, CLN_CONV_GEMM}, false, &first);
+    free_outcome(&first);
 }
 END_TEST
 

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { MAX_LAYERS = 32, SEEDS = 200 };
-static const double smoothing = 0.1, tolerance = 1e-5;
+static const double smoothing = 0.1;
 static const double margin = 3e-6; /* to every kink, relative to the stage's largest value */
 
 /* Few different sizes, since each is a program to compile. */
@@ -282,6 +282,7 @@ typedef struct comparison {
     const reference *r;
     const char *where;
     cln_verdict *v;
+    double tolerance;
 } comparison;
 
 /* Weights of the initial spread; gamma near 1, beta and biases near 0, none of them exactly. */
@@ -318,7 +319,7 @@ static void hold(const comparison *c, int layer, const char *what, const float *
         n += snprintf(where + n, sizeof where - (size_t)n, "+%s", c->s->net->layers[i].op->word);
     if (layer >= 0)
         snprintf(where + n, sizeof where - (size_t)n, ")");
-    cln_verdict_hold(c->v, d.finite ? d.max : NAN, fmax(tolerance, c->r->kappa * 0x1p-22), where,
+    cln_verdict_hold(c->v, d.finite ? d.max : NAN, fmax(c->tolerance, c->r->kappa * 0x1p-22), where,
                      what);
 }
 
@@ -415,7 +416,10 @@ static int check_seeds(cln_test_step *s, const char *where, cln_verdict *v, cln_
         found = r.lead > margin && r.kappa < 20;
         if (found) {
             reference_backward(&r, labels);
-            rc = hold_step(&(comparison){s, &r, where, v}, weights, x, labels, err);
+            const int conv = s->plan->options.tune.conv;
+            const double tolerance =
+                cln_case_conv_tolerance(conv < 0 ? CLN_CONV_VECTOR : (cln_conv_algo)conv);
+            rc = hold_step(&(comparison){s, &r, where, v, tolerance}, weights, x, labels, err);
         }
         reference_free(&r);
         free(x);
