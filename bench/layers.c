@@ -432,7 +432,8 @@ static int print_tables(const layers_bench *b, double seconds, cln_error *err)
     print_view(&b->report, "gemm", "Convolutions by im2col and CLBlast's GEMM");
     int rc = print_stages(b, err);
     printf("model %s, batch %d: %d rows in %.0f s, of which %.1f s to compile and place; ~: noisy (%d rows),\n"
-           "coefficient of variation above %d %%\n",
+           "coefficient of variation above %d %%; rates count the FLOPs of direct convolution, of which\n"
+           "Winograd's transforms need a quarter: hence above 100 %% of the ceiling\n",
            b->o.model, b->o.batches[0], b->report.n_rows, seconds, b->compile, noisy, CLN_BENCH_NOISY_PERCENT);
     return rc;
 }

@@ -310,7 +310,7 @@ int cln_bench_plot_roofline(const cln_bench_report *r, const char *path, cln_err
             .series = d.series,
             .n_series = d.n_series};
         const cln_chart chart = {.title = "Roofline",
-                                 .subtitle = "algorithmic FLOPs and bytes: each input read once, "
+                                 .subtitle = "FLOPs of direct convolution (Winograd needs a quarter); each input read once, "
                                              "each output written once; median times",
                                  .footnote = foot,
                                  .panels = &panel,
