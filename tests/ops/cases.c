@@ -187,11 +187,6 @@ static double *doubles(size_t count)
     return cln_test_alloc(count, sizeof(double));
 }
 
-double cln_case_conv_tolerance(cln_conv_algo algo)
-{
-    return algo == CLN_CONV_WINOGRAD ? 2e-5 : 1e-5;
-}
-
 cln_conv_shape cln_case_conv_shape(const cln_layer *l)
 {
     const bool dense = !strcmp(l->op->word, "dense");
@@ -267,10 +262,10 @@ static void refer(const cln_case *c, const cln_layer *l, int n, const cln_case_v
 /* ---- comparison ------------------------------------------------------------------------------ */
 
 static void compare(cln_verdict *v, const char *where, const char *what, const cln_case *c,
-                    cln_conv_algo algo, const float *got, const double *want, size_t count)
+                    const float *got, const double *want, size_t count)
 {
     const cln_test_difference d = cln_test_compare(got, want, count);
-    const double allowed = c->tolerance ? c->tolerance : cln_case_conv_tolerance(algo);
+    const double allowed = c->tolerance ? c->tolerance : CLN_CASE_TOLERANCE;
     cln_verdict_hold(v, d.finite ? d.max : NAN, allowed, where, what);
     if (d.finite && d.max <= allowed && !(d.nmse <= 1e-10))
         cln_verdict_fail(v, "%s: %s: NMSE %.2g, 1e-10 is allowed", where, what, d.nmse);
@@ -290,7 +285,6 @@ static void untouched(cln_verdict *v, const char *where, const char *what, const
 static void check_values(cln_verdict *out, const char *where, const cln_case *c, const cln_lone *t,
                          bool accumulate, const cln_case_values *v)
 {
-    const cln_tune *tune = &t->node.tune;
     const int n = c->n ? c->n : c->in.n;
     const size_t x = floats(t->node.x[0]), y = floats(t->node.y);
     const size_t nx = x / (size_t)c->in.n * (size_t)n, ny = y / (size_t)c->in.n * (size_t)n;
@@ -298,17 +292,17 @@ static void check_values(cln_verdict *out, const char *where, const cln_case *c,
                    {doubles(x), doubles(x)},
                    {doubles(floats(t->node.grad[0])), doubles(floats(t->node.grad[1]))}};
     refer(c, &t->layer, n, v, &r);
-    compare(out, where, "y", c, tune->fwd, v->y, r.y, ny);
+    compare(out, where, "y", c, v->y, r.y, ny);
     untouched(out, where, "y", v->y, ny, y);
     for (int k = 0; k < t->layer.n_inputs; k++) {
         for (size_t i = 0; accumulate && i < nx; i++)
             r.dx[k][i] += v->dx0[i];
-        compare(out, where, "dx", c, tune->bwd_data, v->dx[k], r.dx[k], nx);
+        compare(out, where, "dx", c, v->dx[k], r.dx[k], nx);
         if (!accumulate)
             untouched(out, where, "dx", v->dx[k], nx, x);
     }
     for (int k = 0; k < t->params.n_params; k++)
-        compare(out, where, k ? "db" : "dw", c, tune->bwd_params, v->grad[k], r.grad[k],
+        compare(out, where, k ? "db" : "dw", c, v->grad[k], r.grad[k],
                 floats(t->node.grad[k]));
     double *all[] = {r.y, r.dx[0], r.dx[1], r.grad[0], r.grad[1]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -40,8 +40,8 @@ int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune
 void cln_case_check(cln_device *dev, const cln_case *c, const cln_tune_request *request,
                     bool accumulate, cln_verdict *v);
 
-/* What an algorithm's results may be off by, of the largest value: Winograd's transforms cost a bit. */
-double cln_case_conv_tolerance(cln_conv_algo algo);
+/* What results may be off by, of the largest value, by any algorithm. */
+#define CLN_CASE_TOLERANCE 1e-5
 
 /* The convolution that a conv or dense layer is. */
 cln_conv_shape cln_case_conv_shape(const cln_layer *l);

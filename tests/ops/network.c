@@ -416,10 +416,7 @@ static int check_seeds(cln_test_step *s, const char *where, cln_verdict *v, cln_
         found = r.lead > margin && r.kappa < 20;
         if (found) {
             reference_backward(&r, labels);
-            const int conv = s->plan->options.tune.conv;
-            const double tolerance =
-                cln_case_conv_tolerance(conv < 0 ? CLN_CONV_VECTOR : (cln_conv_algo)conv);
-            rc = hold_step(&(comparison){s, &r, where, v, tolerance}, weights, x, labels, err);
+            rc = hold_step(&(comparison){s, &r, where, v, CLN_CASE_TOLERANCE}, weights, x, labels, err);
         }
         reference_free(&r);
         free(x);

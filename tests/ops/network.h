@@ -12,7 +12,7 @@ extern const char *const cln_networks[CLN_NETWORKS];
 
 /* One training step of the network `text` (of several lines, at most 32 layers) in batches of input.n images (group norm by 4 groups).
  * Weights and data are those of the first seed that keeps clear of all kinks, where rounding would decide, and whose norms
- * (instance norm over few values above all) do not magnify it. Allowed are 1e-5 (cln_case_conv_tolerance) of the largest value of a tensor, or
+ * (instance norm over few values above all) do not magnify it. Allowed are 1e-5 (CLN_CASE_TOLERANCE) of the largest value of a tensor, or
  * kappa 2^-22 where that is more, kappa = |mean| / std of a norm's input.
  * With options->guard every stage's output and gradient is compared, too, in the order in which they are computed, so that
  * the first failure names the layer to blame. */
