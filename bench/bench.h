@@ -87,6 +87,7 @@ typedef struct cln_bench_row {
     double *samples;              /* owned; in the order taken: rounds of per_round samples */
     int n_samples, per_round, repetitions; /* repetitions in each sample */
     double median, min, p10, p90, cv; /* cv: standard deviation / mean */
+    double drift;                 /* how far the medians of the first and second half of the samples are apart */
     double event;                 /* kernels' time by the device's clock; NAN: not known */
     double profiled;              /* wall clock of the repetitions that `event` and `kernels` are from */
     double first;                 /* seconds that the first repetition took beyond the median: compiling */
@@ -101,16 +102,19 @@ typedef struct cln_bench_row {
     double ratio, ratio_low, ratio_high; /* of medians, with the bootstrap's 95 % interval */
 } cln_bench_row;
 
-enum { CLN_BENCH_NOISY_PERCENT = 5 };
+/* Another run may give another median: the samples scatter, or the machine was another one in the meantime. */
+enum { CLN_BENCH_NOISY_PERCENT = 5, CLN_BENCH_DRIFT_PERCENT = 3 };
 static inline bool cln_bench_noisy(const cln_bench_row *r)
 {
-    return r->cv > 0.01 * CLN_BENCH_NOISY_PERCENT;
+    return r->cv > 0.01 * CLN_BENCH_NOISY_PERCENT || r->drift > 0.01 * CLN_BENCH_DRIFT_PERCENT;
 }
 
 /* Fills name from view, what, norm and direction. */
 void cln_bench_row_name(cln_bench_row *r, const char *view, const char *what, const char *norm, const char *direction);
-/* median ... cv from the samples. */
+/* median ... drift from the samples. */
 int cln_bench_row_summarise(cln_bench_row *r, cln_error *err);
+/* Adds the samples of `more`, taken in the same way at another time, and summarises anew. */
+int cln_bench_row_append(cln_bench_row *r, const cln_bench_row *more, cln_error *err);
 /* ceiling and bound from flops, bytes and the peaks. */
 void cln_bench_row_judge(cln_bench_row *r, const cln_bench_peaks *p);
 void cln_bench_row_clear(cln_bench_row *r);
@@ -118,7 +122,8 @@ void cln_bench_row_clear(cln_bench_row *r);
 /* ---- measuring ------------------------------------------------------------------------------------- */
 
 typedef struct cln_bench_case {
-    cln_bench_row row;                        /* name, shape, batch, flops, bytes are set by the caller */
+    cln_bench_row row;                        /* name, shape, batch, flops, bytes are set by the caller; repetitions
+                                               * and per_round may be: 0: chosen by the time it takes */
     int (*run)(void *arg, cln_error *err);    /* enqueues one repetition; does not wait */
     void *arg;
     bool foreign;                             /* launches kernels that are not ours: events do not tell their time */

@@ -28,6 +28,8 @@ static const char help[] =
     "  --prices FILE    .png or .svg: the price of each norm in %% of the step\n";
 
 enum { ALONE, GEMM, STAGE, VIEWS };
+/* Every row is visited in the first and in the second half of the run: what a busy moment does to it shows. */
+enum { VISITS = 2 };
 static const char *const views[VIEWS] = {"alone", "gemm", "stage"};
 static const int gemm_batch = 16; /* 20 times slower on a CPU than the direct kernels: a sample has to end */
 
@@ -54,18 +56,24 @@ static void end_progress(void)
         fprintf(stderr, "\r\033[K");
 }
 
-/* Measures what is wanted of `cases` and takes the rows over. */
+/* Measures what is wanted of `cases` and takes the rows over; on a later visit, the samples. */
 static int measure(layers_bench *b, cln_bench_case *cases, int n, const cln_bench_measurement *m, cln_error *err)
 {
     int wanted = 0;
     for (int i = 0; i < n; i++)
-        if (cln_bench_wanted(&b->o, cases[i].row.name))
-            cases[wanted++] = cases[i];
+        if (cln_bench_wanted(&b->o, cases[i].row.name)) {
+            const cln_bench_row *before = cln_bench_report_find(&b->report, cases[i].row.name);
+            cases[wanted] = cases[i];
+            cases[wanted].row.repetitions = before ? before->repetitions : 0;
+            cases[wanted++].row.per_round = before ? before->per_round : 0;
+        }
     int rc = cln_bench_measure(b->dev, m, cases, wanted, err);
     for (int i = 0; i < wanted; i++) {
+        cln_bench_row *before = (cln_bench_row *)cln_bench_report_find(&b->report, cases[i].row.name);
         cln_bench_row_judge(&cases[i].row, &b->report.context.peaks);
         if (!rc)
-            rc = cln_bench_report_add(&b->report, &cases[i].row, err);
+            rc = before ? cln_bench_row_append(before, &cases[i].row, err)
+                        : cln_bench_report_add(&b->report, &cases[i].row, err);
         cln_bench_row_clear(&cases[i].row);
     }
     return rc;
@@ -106,7 +114,7 @@ static int bench_place(layers_bench *b, int view, const cln_layer *layer, const 
         }
     }
     b->compile += cln_bench_now() - began;
-    const cln_bench_measurement m = {.min_time = b->o.min_time};
+    const cln_bench_measurement m = {.min_time = b->o.min_time / VISITS};
     if (!rc)
         rc = measure(b, cases, n_cases, &m, err);
     for (int k = 0; k < n; k++)
@@ -250,7 +258,7 @@ static bool any_wanted(const layers_bench *b, const stage_bench *s)
 static int bench_stages(layers_bench *b, cln_net **nets, cln_error *err)
 {
     stage_bench s = {.n = 0};
-    const cln_bench_measurement m = {.min_time = b->o.min_time, .begin_round = refresh, .arg = &s};
+    const cln_bench_measurement m = {.min_time = b->o.min_time / VISITS, .begin_round = refresh, .arg = &s};
     show_progress(b, "stages");
     const double began = cln_bench_now();
     int rc = plan_stages(b, &s, nets, err);
@@ -432,9 +440,11 @@ static int print_tables(const layers_bench *b, double seconds, cln_error *err)
     print_view(&b->report, "gemm", "Convolutions by im2col and CLBlast's GEMM");
     int rc = print_stages(b, err);
     printf("model %s, batch %d: %d rows in %.0f s, of which %.1f s to compile and place; ~: noisy (%d rows),\n"
-           "coefficient of variation above %d %%; rates count the FLOPs of direct convolution, of which\n"
-           "Winograd's transforms need a quarter: hence above 100 %% of the ceiling\n",
-           b->o.model, b->o.batches[0], b->report.n_rows, seconds, b->compile, noisy, CLN_BENCH_NOISY_PERCENT);
+           "coefficient of variation above %d %%, or medians of the two visits more than %d %% apart; rates\n"
+           "count the FLOPs of direct convolution, of which Winograd's transforms need a quarter: hence above\n"
+           "100 %% of the ceiling\n",
+           b->o.model, b->o.batches[0], b->report.n_rows, seconds, b->compile, noisy, CLN_BENCH_NOISY_PERCENT,
+           CLN_BENCH_DRIFT_PERCENT);
     return rc;
 }
 
@@ -471,9 +481,11 @@ static int run_views(layers_bench *b, cln_error *err)
         rc = cln_net_load(b->o.model, b->o.norms[k], 0, 10, input, &nets[k], err);
     if (!rc)
         rc = cln_bench_peaks_measure(b->dev, 2.0, &b->report.context.peaks, err);
-    for (int v = 0; v < VIEWS && !rc; v++)
+    for (int i = 0; i < VISITS * VIEWS && !rc; i++) {
+        const int v = i % VIEWS;
         if (b->view[v])
             rc = v == STAGE ? bench_stages(b, nets, err) : bench_alone(b, v, nets, err);
+    }
     if (!rc)
         rc = price_rows(&b->report, err);
     for (int k = 0; k < CLN_BENCH_MAX_NORMS; k++)

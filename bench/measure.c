@@ -32,12 +32,13 @@ static int take(cln_device *dev, cln_bench_case *c, int repetitions, double *sec
 static int calibrate(cln_device *dev, cln_bench_case *c, double min_time, cln_error *err)
 {
     const double target = fmax(1e-3, min_time / 20);
+    const bool chosen = c->row.per_round > 0;
     double first = 0, seconds = 0;
-    int repetitions = 1;
+    int repetitions = chosen ? c->row.repetitions : 1;
     int rc = take(dev, c, 1, &first, err);
     for (int i = 0; i < 4 && !rc; i++) {
         rc = take(dev, c, repetitions, &seconds, err);
-        if (rc || repetitions * seconds >= 0.8 * target)
+        if (rc || chosen || repetitions * seconds >= 0.8 * target)
             break;
         repetitions = (int)fmin(MAX_REPETITIONS, ceil(target / seconds));
     }
@@ -46,7 +47,8 @@ static int calibrate(cln_device *dev, cln_bench_case *c, double min_time, cln_er
     const double wanted = ceil(min_time / (repetitions * seconds) / ROUNDS);
     c->row.first += fmax(0, first - seconds);
     c->row.repetitions = repetitions;
-    c->row.per_round = (int)fmin(MAX_PER_ROUND, fmax(MIN_PER_ROUND, wanted));
+    if (!chosen)
+        c->row.per_round = (int)fmin(MAX_PER_ROUND, fmax(MIN_PER_ROUND, wanted));
     c->row.n_samples = 0;
     c->row.samples = calloc((size_t)ROUNDS * c->row.per_round, sizeof *c->row.samples);
     return c->row.samples ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory for samples");

@@ -28,10 +28,21 @@ static double variation(const double *x, int n)
     return n > 1 ? sqrt(squares / (n - 1)) / mean : NAN;
 }
 
+/* Of a few samples the medians say nothing. */
+static double drift_of(const double *x, int n, double *scratch)
+{
+    enum { LEAST = 10 };
+    if (n < LEAST)
+        return 0;
+    const double a = cln_bench_median(x, n / 2, scratch), b = cln_bench_median(x + n - n / 2, n / 2, scratch);
+    return fabs(b / a - 1);
+}
+
 int cln_bench_row_summarise(cln_bench_row *r, cln_error *err)
 {
     const int n = r->n_samples;
     r->median = r->min = r->p10 = r->p90 = r->cv = NAN;
+    r->drift = 0;
     for (int i = 0; i < n; i++)
         if (!(isfinite(r->samples[i]) && r->samples[i] > 0))
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "sample %d of %s is %g s", i + 1, r->name,
@@ -50,8 +61,20 @@ int cln_bench_row_summarise(cln_bench_row *r, cln_error *err)
     r->p10 = cln_bench_quantile(sorted, n, 0.1);
     r->p90 = cln_bench_quantile(sorted, n, 0.9);
     r->cv = variation(r->samples, n);
+    r->drift = drift_of(r->samples, n, sorted);
     free(sorted);
     return CLN_OK;
+}
+
+int cln_bench_row_append(cln_bench_row *r, const cln_bench_row *more, cln_error *err)
+{
+    double *grown = realloc(r->samples, (size_t)(r->n_samples + more->n_samples) * sizeof *grown);
+    if (!grown)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory for samples");
+    r->samples = grown;
+    memcpy(r->samples + r->n_samples, more->samples, (size_t)more->n_samples * sizeof *grown);
+    r->n_samples += more->n_samples;
+    return cln_bench_row_summarise(r, err);
 }
 
 double cln_bench_bandwidth(const cln_bench_peaks *p, double working_set)

@@ -268,8 +268,9 @@ static void print_tables(const step_bench *b, double seconds)
     if (b->infer)
         print_rates(b, "infer", "Inference");
     print_breakdown(b);
-    printf("model %s: %d rows in %.0f s; ~: noisy, coefficient of variation above %d %%\n", b->o.model, b->report.n_rows,
-           seconds, CLN_BENCH_NOISY_PERCENT);
+    printf("model %s: %d rows in %.0f s; ~: noisy, coefficient of variation above %d %%,\n"
+           "or medians of the halves of the samples more than %d %% apart\n", b->o.model, b->report.n_rows, seconds,
+           CLN_BENCH_NOISY_PERCENT, CLN_BENCH_DRIFT_PERCENT);
 }
 
 /* ---- the command --------------------------------------------------------------------------------- */

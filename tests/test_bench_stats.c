@@ -319,6 +319,29 @@ START_TEST(row_summary)
 }
 END_TEST
 
+/* Samples that agree within each visit to a row, but not between them, make it noisy all the same. */
+START_TEST(row_of_two_visits)
+{
+    double later[] = {1.04, 1.05, 1.04, 1.05, 1.04};
+    cln_bench_row r = {.name = "x", .samples = calloc(5, sizeof *r.samples), .n_samples = 5, .per_round = 1};
+    const cln_bench_row more = {.name = "x", .samples = later, .n_samples = 5, .per_round = 1};
+    cln_error err = {0};
+    ck_assert_ptr_nonnull(r.samples);
+    for (int i = 0; i < 5; i++)
+        r.samples[i] = 1.0;
+    ck_assert_int_eq(cln_bench_row_summarise(&r, &err), 0);
+    ck_assert(!cln_bench_noisy(&r));
+    ck_assert_int_eq(cln_bench_row_append(&r, &more, &err), 0);
+    ck_assert_int_eq(r.n_samples, 10);
+    ck_assert_double_eq(r.samples[9], 1.04);
+    ck_assert_double_eq_tol(r.median, 1.02, 1e-12);
+    ck_assert_double_eq_tol(r.drift, 0.04, 1e-12);
+    ck_assert_double_lt(r.cv, 0.05);
+    ck_assert(cln_bench_noisy(&r));
+    cln_bench_row_clear(&r);
+}
+END_TEST
+
 START_TEST(row_ceilings)
 {
     const cln_bench_peaks p = {.flops = 1e11,
@@ -360,6 +383,7 @@ int main(void)
     tcase_add_loop_test(c, ratio_has_its_level, 4, 8);
     tcase_add_test(c, row_names);
     tcase_add_test(c, row_summary);
+    tcase_add_test(c, row_of_two_visits);
     tcase_add_test(c, row_ceilings);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
