@@ -117,13 +117,9 @@ kernel void peak_copy(global const uvec *restrict x, // (n)
     const uint first = min((uint)get_global_id(0) * chunk, n), last = min(first + chunk, n);
     for (int p = 0; p < passes; p++, key++)
         for (size_t i = first; i < last; i += 8) {
-            uvec t[8];
 #pragma unroll
             for (int k = 0; k < 8; k++)
-                t[k] = x[i + k] + (uvec)(key);
-#pragma unroll
-            for (int k = 0; k < 8; k++)
-                y[i + k] = t[k];
+                y[i + k] = x[i + k] + (uvec)(key);
         }
 }
 
