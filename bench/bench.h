@@ -75,6 +75,9 @@ typedef struct cln_bench_kernel { /* one kernel's part in a row */
     double launches, seconds;     /* per repetition; seconds from events */
 } cln_bench_kernel;
 
+/* Stands among the kernels for the time from each kernel's end to the next one's start; not part of `event`. */
+#define CLN_BENCH_BETWEEN "between kernels"
+
 typedef struct cln_bench_row {
     char name[128];               /* see above; unique in a run */
     char view[16], what[64], norm[16], direction[24]; /* the parts of the name; norm "-": has none */

@@ -77,17 +77,21 @@ static int profile(cln_device *dev, cln_bench_case *c, cln_error *err)
         rc = take(dev, c, times, &c->row.profiled, err);
     if (!rc)
         rc = cln_profile_collect(dev, &rows, &count, err);
+    const double between = cln_profile_between(dev);
     cln_profile_stop(dev);
-    if (!rc && count && !(c->row.kernels = calloc(count, sizeof *c->row.kernels)))
+    if (!rc && count && !(c->row.kernels = calloc(count + 1, sizeof *c->row.kernels)))
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory for kernel times");
-    double sum = 0;
+    double sum = 0, launches = 0;
     for (size_t i = 0; i < count && !rc; i++) {
         cln_bench_kernel *k = &c->row.kernels[c->row.n_kernels++];
         memcpy(k->name, rows[i].name, sizeof k->name);
         k->launches = (double)rows[i].launches / times;
         k->seconds = rows[i].seconds / times;
         sum += k->seconds;
+        launches += k->launches;
     }
+    if (!rc && count)
+        c->row.kernels[c->row.n_kernels++] = (cln_bench_kernel){CLN_BENCH_BETWEEN, launches, between / times};
     if (!rc && !c->foreign)
         c->row.event = sum;
     free(rows);

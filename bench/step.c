@@ -208,6 +208,7 @@ static const struct {
     {"loss", {"loss_"}},
     {"optimiser", {"optim_"}},
     {"gathering the batch", {"feed_"}},
+    {CLN_BENCH_BETWEEN, {CLN_BENCH_BETWEEN}}, /* one has ended, the next has not begun */
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -220,7 +221,15 @@ static int kind_of(const char *kernel)
     return KINDS;
 }
 
-/* Milliseconds and share of each kind; the last line is what no kernel of ours was running in. */
+static double between(const cln_bench_row *r)
+{
+    double sum = 0;
+    for (int i = 0; i < r->n_kernels; i++)
+        sum += strcmp(r->kernels[i].name, CLN_BENCH_BETWEEN) ? 0 : r->kernels[i].seconds;
+    return sum;
+}
+
+/* Milliseconds and share of each kind; what is left is before the first kernel and behind the last one. */
 static void print_breakdown(const step_bench *b)
 {
     double sums[CLN_BENCH_MAX_NORMS][KINDS + 1] = {{0}};
@@ -251,8 +260,8 @@ static void print_breakdown(const step_bench *b)
     printf("%-28s", "not accounted for");
     for (int k = 0; k < b->o.n_norms; k++)
         if (rows[k])
-            printf(" %8.3f %5.1f %%", 1e3 * (rows[k]->profiled - rows[k]->event),
-                   100 * (1 - rows[k]->event / rows[k]->profiled));
+            printf(" %8.3f %5.1f %%", 1e3 * (rows[k]->profiled - rows[k]->event - between(rows[k])),
+                   100 * (1 - (rows[k]->event + between(rows[k])) / rows[k]->profiled));
         else
             printf(" %16s", "-");
     printf("\n%-28s", "step (as profiled)");

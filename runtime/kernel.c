@@ -80,6 +80,7 @@ struct cln_profile {
         size_t row;
     } * pending;
     size_t n_pending, max_pending;
+    double between; /* seconds from a kernel's end to the next one's start */
 };
 
 int cln_profile_start(cln_device *dev, cln_error *err)
@@ -149,6 +150,7 @@ int cln_profile_collect(cln_device *dev, cln_profile_row **rows, size_t *count, 
     if (code)
         return code;
 
+    cl_ulong last_end = 0;
     for (size_t i = 0; i < p->n_pending; i++) {
         cl_event event = p->pending[i].event;
         cl_ulong start = 0, end = 0;
@@ -159,6 +161,8 @@ int cln_profile_collect(cln_device *dev, cln_profile_row **rows, size_t *count, 
         if (s == CL_SUCCESS) {
             p->rows[p->pending[i].row].launches++;
             p->rows[p->pending[i].row].seconds += end > start ? 1e-9 * (double)(end - start) : 0.0;
+            p->between += last_end && start > last_end ? 1e-9 * (double)(start - last_end) : 0.0;
+            last_end = end;
         } else {
             status = s;
         }
@@ -177,6 +181,11 @@ int cln_profile_collect(cln_device *dev, cln_profile_row **rows, size_t *count, 
     qsort(*rows, p->n_rows, sizeof **rows, longest_first);
     *count = p->n_rows;
     return CLN_OK;
+}
+
+double cln_profile_between(const cln_device *dev)
+{
+    return dev->profile ? dev->profile->between : 0.0;
 }
 
 void cln_profile_stop(cln_device *dev)

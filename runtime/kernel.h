@@ -71,6 +71,9 @@ typedef struct cln_profile_row {
 } cln_profile_row;
 int cln_profile_start(cln_device *dev, cln_error *err);
 int cln_profile_collect(cln_device *dev, cln_profile_row **rows, size_t *count, cln_error *err);
+/* Seconds in which the device ran none of the kernels collected so far, from the first one's start to the last one's
+ * end: what it takes to begin a kernel behind another one. */
+double cln_profile_between(const cln_device *dev);
 void cln_profile_stop(cln_device *dev);
 
 #endif
