@@ -72,13 +72,13 @@ static int new_feeds(cln_trainer *t, cln_error *err)
     return rc;
 }
 
-static int choose_micro(cln_trainer *t, cln_error *err)
+static int choose_micro(cln_trainer *t, const cln_net *net, cln_error *err)
 {
     const cln_train_options *o = &t->options;
     const cln_tune_request request = {(cln_class)o->kernel_class, o->conv};
     const cln_layer *whole = NULL;
-    for (int i = 0; i < t->net->n_layers && !whole; i++)
-        whole = t->net->layers[i].op->whole_batch ? &t->net->layers[i] : NULL;
+    for (int i = 0; i < net->n_layers && !whole; i++)
+        whole = net->layers[i].op->whole_batch ? &net->layers[i] : NULL;
     if (o->micro_batch && o->micro_batch < o->batch && whole)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT,
                         "micro-batch is %d: layer %d (%s) takes its statistics over the whole batch of %d; use a norm "
@@ -89,6 +89,7 @@ static int choose_micro(cln_trainer *t, cln_error *err)
     return CLN_OK;
 }
 
+/* For batches of `images`. */
 static int load_net(cln_trainer *t, int images, cln_error *err)
 {
     const cln_train_options *o = &t->options;
@@ -102,8 +103,8 @@ static int new_plan(cln_trainer *t, cln_error *err)
 {
     const cln_train_options *o = &t->options;
     int rc = load_net(t, o->batch, err);
-    if (!rc)
-        rc = choose_micro(t, err);
+    if (!rc && t->net)
+        rc = choose_micro(t, t->net, err);
     if (!rc && t->micro < o->batch)
         rc = load_net(t, t->micro, err);
     const cln_plan_options p = {.tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse};

@@ -407,8 +407,9 @@ START_TEST(parts_of_a_batch)
         cln_trainer_free(t);
         double largest = 0.0, worst = 0.0;
         for (size_t k = 0; k < s[i].n_weights; k++) {
-            largest = fmax(largest, fabs(s[0].weights[k]));
-            worst = fmax(worst, fabs(s[i].weights[k] - s[0].weights[k]));
+            const double a = s[0].weights[k], b = s[i].weights[k];
+            largest = fmax(largest, fabs(a));
+            worst = fmax(worst, fabs(b - a));
         }
         ck_assert_msg(worst <= 2e-5 * largest, "parts of %d: off by %g of %g", micro[i], worst, largest);
         ck_assert(i == 0 || worst > 0.0); /* another order of additions: it was really done */
