@@ -136,7 +136,7 @@ static size_t stream_items(const peak_bench *b, const peak_probe *p, uint32_t ve
                            uint32_t *chunk)
 {
     *chunk = vectors;
-    if (b->simt)
+    if (b->simt || vectors == 0) /* no memory is what other kinds of probe touch */
         return b->items < vectors ? b->items : vectors;
     const uint32_t units = b->dev->info.compute_units;
     *chunk = p->n > 1 ? (vectors + units - 1) / units : (uint32_t)(PIECE / 4 / b->v);
