@@ -218,7 +218,7 @@ static cl_program build_from_cache(cln_device *dev, const char *key, const char 
 
 /* PoCL keeps what it has compiled on disk itself, and to be asked for a binary makes it compile every kernel of the
  * program once more, for local sizes that nobody uses: longer than all the rest of a first run. */
-static bool driver_keeps_binaries(const cln_device *dev)
+bool cln_program_driver_caches(const cln_device *dev)
 {
     return !getenv("CLNORM_KEEP_BINARIES") && strcmp(dev->info.platform_name, "Portable Computing Language") == 0;
 }
@@ -245,7 +245,7 @@ static int build_from_source(cln_device *dev, const text_buffer *source, const c
                              const char *options, cl_program *out, cln_error *err)
 {
     enum { MILLISECONDS = 100 }; /* a driver that has it in its own cache takes less */
-    const bool kept = driver_keeps_binaries(dev);
+    const bool kept = cln_program_driver_caches(dev);
     const double began = now();
     if (!kept)
         give_notice(dev);
@@ -346,7 +346,7 @@ static void save(cln_program *p)
 
 void cln_program_cache_save(cln_device *dev)
 {
-    if (driver_keeps_binaries(dev))
+    if (cln_program_driver_caches(dev))
         return;
     for (cln_program *p = dev->programs; p; p = p->next)
         save(p);

@@ -39,6 +39,9 @@ cl_program cln_program_id(const cln_program *p);
  * where the driver keeps a cache of its own (PoCL), unless CLNORM_KEEP_BINARIES is set. */
 void cln_program_cache_save(cln_device *dev);
 
+/* Whether that is so: it keeps on disk what it has compiled. */
+bool cln_program_driver_caches(const cln_device *dev);
+
 void cln_program_free_all(cln_device *dev);
 
 #endif

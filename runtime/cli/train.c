@@ -244,7 +244,7 @@ static void save_kernels(session *s)
 {
     if (!s->dev || !s->dev->cold)
         return;
-    if (!s->set.quiet)
+    if (!s->set.quiet && !cln_program_driver_caches(s->dev))
         cln_cli_notice(NULL, "saving the compiled kernels for the next run ...");
     cln_program_cache_save(s->dev);
 }
