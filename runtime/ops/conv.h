@@ -38,6 +38,9 @@ extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_co
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 
+/* Widest vector, 4 or more, that the device likes and that divides the channels; 0: none. (In conv_vector.c.) */
+int cln_conv_vector_width(const cln_device_info *info, int channels);
+
 /* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else
  * the first line of cl/tune.table that fits and whose algorithm supports it; SIMT where none does. Depends
  * on nothing but its arguments and the table. (In tune.c.) */

@@ -39,8 +39,7 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-/* Widest vector that the device likes and that divides the channels; 0: none. */
-static int vector_of(const cln_device_info *info, int channels)
+int cln_conv_vector_width(const cln_device_info *info, int channels)
 {
     const int widest = info->vector_width > 4 ? (int)info->vector_width : 4;
     for (int v = 16; v >= 4; v /= 2)
@@ -70,7 +69,7 @@ static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, i
     /* by nv: as many accumulators as the 16 registers of AVX2 bear */
     static const int longest[] = {0, 8, 5, 4}, longest_dw[] = {0, 8, 6, 4};
     const int channels = direction == CLN_CONV_BWD_DATA ? s->ci : s->co;
-    conv_tile t = {.v = vector_of(info, channels)};
+    conv_tile t = {.v = cln_conv_vector_width(info, channels)};
     const int vectors = channels / t.v; /* NOLINT(clang-analyzer-core.DivideZero): supports() saw to it */
     t.nv = vectors % 2 == 0 ? 2 : vectors % 3 == 0 ? 3 : 1;
     t.p = longest[t.nv];
@@ -81,8 +80,8 @@ static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, i
 static bool vector_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
     if (direction == CLN_CONV_BWD_DATA)
-        return s->stride == 1 && s->co <= ZERO_FLOATS && vector_of(info, s->ci) > 0;
-    return s->ci <= ZERO_FLOATS && vector_of(info, s->co) > 0;
+        return s->stride == 1 && s->co <= ZERO_FLOATS && cln_conv_vector_width(info, s->ci) > 0;
+    return s->ci <= ZERO_FLOATS && cln_conv_vector_width(info, s->co) > 0;
 }
 
 static int chunk_of(const cln_conv_shape *s)

@@ -24,16 +24,6 @@ typedef struct conv_winograd {
 
 static int min_int(int a, int b) { return a < b ? a : b; }
 
-/* Widest vector that the device likes and that divides both. */
-static int vector_of(const cln_device_info *info, int ci, int co)
-{
-    const int widest = info->vector_width > 4 ? (int)info->vector_width : 4;
-    for (int v = 16; v >= 4; v /= 2)
-        if (v <= widest && ci % v == 0 && co % v == 0)
-            return v;
-    return 0;
-}
-
 /* What the kernel writes: (h, w, c) from `from` channels. */
 typedef struct output {
     int h, w, c, from;
@@ -71,7 +61,7 @@ static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *
     conv_winograd c = {.s = *s, .direction = direction};
     if (s->k != 3 || s->stride != 1)
         return c;
-    c.v = vector_of(info, s->ci, s->co);
+    c.v = min_int(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co)); /* powers of 2: divides both */
     if (!c.v)
         return c;
     c.m = min_int(o.h, o.w) > 2 ? 4 : 2;
