@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 /* Bytes that are read of a config.json, of a metrics.jsonl, and of one of its lines. */
@@ -45,52 +44,6 @@ static int remove_file(const cln_run *run, const char *name, cln_error *err)
     if (rc == 0 && unlink(path) != 0 && errno != ENOENT)
         rc = cln_file_error(err, "cannot remove", path, errno);
     return rc;
-}
-
-/* ---- the lock -------------------------------------------------------------------------------- */
-
-static int busy(const cln_run *run, cln_error *err)
-{
-    char text[32] = "", who[64] = "";
-    char *end = text;
-    ssize_t n = pread(run->lock, text, sizeof text - 1, 0);
-    long pid = n > 0 ? strtol(text, &end, 10) : 0;
-
-    if (end != text && *end == '\n' && pid > 0)
-        snprintf(who, sizeof who, " (pid %ld)", pid);
-    return CLN_FAIL(
-        err, CLN_ERR_BUSY,
-        "another process%s is training into %s: wait for its end, or choose another --out", who,
-        run->dir);
-}
-
-/* Locks DIR/.lock and writes our pid into it, for the message that others get. The file stays when the run
- * ends: removing it would let two processes lock two files of the same name. */
-static int take_lock(cln_run *run, cln_error *err)
-{
-    char path[CLN_PATH_MAX];
-    int rc = cln_run_path(run, ".lock", path, err);
-
-    if (rc != 0)
-        return rc;
-    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (run->lock < 0)
-        return cln_file_error(err, "cannot write", path, errno);
-    if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
-        rc =
-            errno == EWOULDBLOCK ? busy(run, err) : cln_file_error(err, "cannot lock", path, errno);
-    } else {
-        char text[32];
-        int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-        if (ftruncate(run->lock, 0) != 0 || pwrite(run->lock, text, (size_t)n, 0) != n)
-            rc = cln_file_error(err, "cannot write", path, errno);
-    }
-    if (rc != 0) {
-        close(run->lock);
-        return rc;
-    }
-    run->open = true;
-    return 0;
 }
 
 int cln_run_drop_checkpoint(const cln_run *run, cln_error *err)
@@ -217,7 +170,7 @@ int cln_run_open(cln_run *run, const char *dir, cln_run_mode mode, cln_error *er
     if (rc == 0 && mode != CLN_RUN_RESUME)
         rc = cln_dir_make(dir, err);
     if (rc == 0)
-        rc = take_lock(run, err);
+        rc = cln_lock_take(&run->lock, run->dir, err);
     if (rc == 0) /* again under the lock: the run may have just ended */
         rc = mode == CLN_RUN_NEW      ? check_new(run, err)
              : mode == CLN_RUN_RESUME ? check_resume(run, err)
@@ -253,10 +206,8 @@ int cln_run_begin(cln_run *run, const json_t *config, cln_error *err)
 
 void cln_run_close(cln_run *run)
 {
-    if (run == NULL || !run->open)
-        return;
-    close(run->lock);
-    run->open = false;
+    if (run != NULL)
+        cln_lock_drop(&run->lock);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* The folder that a run leaves: who may write it, and the small text files in it. A run in progress holds
- * flock on DIR/.lock. Order within an epoch: the metrics line first, then the checkpoint; so that a killed
+ * the folder's lock. Order within an epoch: the metrics line first, then the checkpoint; so that a killed
  * run has every line up to its checkpoint, and resuming cuts off the rest. */
 #ifndef CLN_RUN_H
 #define CLN_RUN_H
@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "file.h"
+#include "lock.h"
 
 /* Every file that a run makes, in DIR; --overwrite removes these and nothing else. */
 #define CLN_RUN_CONFIG     "config.json"
@@ -26,8 +27,7 @@ typedef enum {
 
 typedef struct cln_run {
     char dir[CLN_PATH_MAX];
-    int lock; /* descriptor of DIR/.lock */
-    bool open;
+    cln_lock lock;
 } cln_run;
 
 /* Makes the folder where need be (not for RESUME), locks it and checks that `mode` fits what is in it.

@@ -228,6 +228,7 @@ void cln_study_free(cln_study *s)
 {
     if (!s)
         return;
+    cln_lock_drop(&s->lock);
     json_decref(s->settings);
     free(s->runs);
     free(s);
@@ -319,10 +320,12 @@ int cln_study_look(cln_study *s, cln_error *err)
     return rc;
 }
 
-int cln_study_begin(const cln_study *s, cln_error *err)
+int cln_study_begin(cln_study *s, cln_error *err)
 {
     char path[CLN_PATH_MAX];
     int rc = cln_dir_make(s->dir, err);
+    if (!rc)
+        rc = cln_lock_take(&s->lock, s->dir, err);
     if (!rc)
         rc = cln_path_join(path, sizeof path, s->dir, CLN_STUDY_FILE, err);
     if (!rc && !cln_file_exists(path))

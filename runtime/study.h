@@ -10,6 +10,7 @@
 
 #include "dataset.h"
 #include "file.h"
+#include "lock.h"
 #include "options.h"
 
 #define CLN_STUDY_FILE "study.json"
@@ -42,6 +43,7 @@ typedef struct cln_study {
     cln_study_run *runs; /* in the order in which they are to run: base before sweeps, norms innermost */
     int n_runs;
     json_t *settings;    /* what study.json holds */
+    cln_lock lock;       /* of dir, while its runs are trained */
 } cln_study;
 
 /* Plans the runs; nothing is written. The learning rate goes with the batch: in proportion to it for SGD (Goyal et al. 2017),
@@ -54,8 +56,9 @@ void cln_study_free(cln_study *study);
  * or begun and how long the done ones took. Changes nothing. CLN_ERR_DATA and others: what is there is damaged. */
 int cln_study_look(cln_study *study, cln_error *err);
 
-/* Makes the folder and study.json where they are not there. */
-int cln_study_begin(const cln_study *study, cln_error *err);
+/* Makes the folder and study.json where they are not there, and locks the folder until cln_study_free. CLN_ERR_BUSY:
+ * another process trains these runs. */
+int cln_study_begin(cln_study *study, cln_error *err);
 
 /* DIR/name of a run. */
 int cln_study_path(const cln_study *study, const cln_study_run *run, char path[CLN_PATH_MAX], cln_error *err);

@@ -150,7 +150,7 @@ static int by_value(const void *a, const void *b)
 
 static double median_ratio(const figure *f, int rounds)
 {
-    double r[2 * ROUNDS];
+    double r[2 * ROUNDS] = {0};
     for (int i = 0; i < rounds; i++)
         r[i] = f->seen[i] / f->seen_native[i];
     qsort(r, (size_t)rounds, sizeof *r, by_value);

@@ -207,7 +207,7 @@ static int open_run(cln_run_mode mode)
     cln_run run = {0};
     int rc = cln_run_open(&run, at("run"), mode, &err);
 
-    ck_assert(run.open == (rc == 0));
+    ck_assert(run.lock.held == (rc == 0));
     cln_run_close(&run);
     cln_run_close(&run);
     return rc;
@@ -314,7 +314,7 @@ START_TEST(unwritable)
     failed(cln_run_open(&run, at("file/run"), CLN_RUN_NEW, &err), CLN_ERR_IO,
            "file: Not a directory");
     failed(cln_run_open(&run, at("file"), CLN_RUN_NEW, &err), CLN_ERR_IO, "choose another folder");
-    ck_assert(!run.open);
+    ck_assert(!run.lock.held);
     holds("file", "mine");
     if (geteuid() == 0)
         return;

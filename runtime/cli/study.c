@@ -317,6 +317,8 @@ static int tidy(session *s, const cln_study_run *run, cln_error *err)
 static int run_all(session *s, bool *interrupted, cln_error *err)
 {
     int rc = cln_study_begin(s->study, err);
+    if (!rc) /* again under the lock: another process may have just ended */
+        rc = cln_study_look(s->study, err);
     for (int i = 0; i < s->study->n_runs && !rc && !*interrupted; i++) {
         cln_study_run *run = &s->study->runs[i];
         s->number = i + 1;

@@ -39,7 +39,7 @@ while [ $kills -lt 5 ] && ! at_least_done killed 6; do
     start study $small --quiet --out killed
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
     sleep "$(awk -v r=$seed 'BEGIN { printf "%.2f", 0.3 + 1.2 * r / 2147483648 }')"
-    kill -KILL "$process"
+    kill -KILL "$process" 2>/dev/null
     ended
     kills=$((kills + 1))
 done
@@ -57,10 +57,11 @@ for run in $runs; do
     check "$run: killed (seed $$): the same figures" cmp whole.txt killed.txt
 done
 
-# ---- stopped
-start study $small --out stopped
+# ---- stopped: runs long enough to be met in their midst
+long="--limit 1024 --epochs 8 --batches 64 --seeds 2"
+start study $long --out stopped
 check "one run is done" wait_for 60 at_least_done stopped 1
-error 13 'another process .* stopped/' study $small --quiet --out stopped
+error 13 'another process .* is training into stopped: ' study $long --quiet --out stopped
 kill -INT "$process"
 ended
 check "Ctrl-C: status 130" [ "$status" -eq 130 ]
