@@ -6,6 +6,7 @@
  *              w -= lr (m / c1) / (sqrt(v / c2) + eps) + lr wd w,   c1 = 1 - b1^t, c2 = 1 - b2^t
  *              (Loshchilov & Hutter 2019.)
  * optim_add    sum = g or (not first) sum + g: the gradients of a batch that went through the network in parts.
+ * optim_average, optim_swap: the average of weights over the steps (runtime/average.h).
  * Weight decay is decoupled in both and uses the w of before the step. One item owns `chunk` floats. */
 
 kernel void optim_sgd(global float *w, global const float *g, global float *m, int count, int decay, int chunk,
@@ -37,4 +38,22 @@ kernel void optim_add(global float *sum, global const float *g, int count, int c
     const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
     for (int i = first; i < last; i++)
         sum[i] = is_first ? g[i] : sum[i] + g[i];
+}
+
+/* average += weight (w - average) */
+kernel void optim_average(global float *average, global const float *w, int count, int chunk, float weight)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++)
+        average[i] += weight * (w[i] - average[i]);
+}
+
+kernel void optim_swap(global float *a, global float *b, int count, int chunk)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++) {
+        const float t = a[i];
+        a[i] = b[i];
+        b[i] = t;
+    }
 }

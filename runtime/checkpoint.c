@@ -94,7 +94,7 @@ int cln_trainer_export(cln_trainer *t, const char *path, cln_error *err)
         const int rank = torch_dims(&slot->param, dims);
         rc = cln_st_add(&st, slot->name, CLN_ST_F32, dims, rank, NULL, err);
         float *to = rc ? NULL : st.tensors[st.n_tensors - 1].data;
-        const float *from = slot_values(slot, s.weights, s.states);
+        const float *from = s.average ? slot_values(slot, s.average, s.average_states) : slot_values(slot, s.weights, s.states);
         for (size_t k = 0; !rc && k < slot->count; k++)
             to[torch_index(&slot->param, &t->net->layers[slot->layer], k)] = from[k];
     }
@@ -172,6 +172,8 @@ int cln_trainer_import(cln_trainer *t, const char *path, cln_error *err)
         rc = check_model(t, &st, path, err);
     if (!rc)
         rc = cln_weights_import(t->plan, &st, err);
+    if (!rc && t->average)
+        rc = cln_average_start(t->average, t->plan, err);
     cln_st_clear(&st);
     return rc;
 }
@@ -249,8 +251,9 @@ static int visit_all(const cln_trainer *t, cln_state *s, cln_st_file *st, visit_
             float *values;
         } list[] = {{"model", slot_values(slot, s->weights, s->states)},
                     {"optim.m", slot->state ? NULL : s->m + slot->offset},
-                    {"optim.v", slot->state || !s->v ? NULL : s->v + slot->offset}};
-        for (int k = 0; k < 3 && !rc; k++) {
+                    {"optim.v", slot->state || !s->v ? NULL : s->v + slot->offset},
+                    {"ema", s->average ? slot_values(slot, s->average, s->average_states) : NULL}};
+        for (int k = 0; k < 4 && !rc; k++) {
             char name[80];
             snprintf(name, sizeof name, "%s.%s", list[k].prefix, slot->name);
             if (list[k].values)
@@ -368,7 +371,7 @@ int cln_trainer_weights_sha256(cln_trainer *t, char hex[65], cln_error *err)
     cln_state s = {0};
     size_t total = 0, at = 0;
     for (int i = 0; i < t->plan->n_slots; i++)
-        total += t->plan->slots[i].count;
+        total += t->plan->slots[i].count * (t->average ? 2 : 1);
     float *all = malloc(total * sizeof *all + 1);
     int rc = cln_state_get(t, &s, err);
     if (!rc && !all)
@@ -376,6 +379,11 @@ int cln_trainer_weights_sha256(cln_trainer *t, char hex[65], cln_error *err)
     for (int i = 0; i < t->plan->n_slots && !rc; i++) {
         const cln_slot *slot = &t->plan->slots[i];
         memcpy(all + at, slot_values(slot, s.weights, s.states), slot->count * sizeof *all);
+        at += slot->count;
+    }
+    for (int i = 0; i < t->plan->n_slots && !rc && t->average; i++) {
+        const cln_slot *slot = &t->plan->slots[i];
+        memcpy(all + at, slot_values(slot, s.average, s.average_states), slot->count * sizeof *all);
         at += slot->count;
     }
     if (!rc)

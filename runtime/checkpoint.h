@@ -1,7 +1,7 @@
 /* Weights and training state in safetensors files. The trainer's save, load, export and import (clnorm.h) are
  * here, and what `clnorm eval` needs to rebuild a network from an exported file alone.
  *
- * checkpoint.safetensors: "model.NAME", "optim.m.NAME", "optim.v.NAME" in the device's layout, "train.totals",
+ * checkpoint.safetensors: "model.NAME", "optim.m.NAME", "optim.v.NAME", "ema.NAME" in the device's layout, "train.totals",
  *     and in the metadata the settings, the resolved plan, epoch, step and seconds.
  * model.safetensors: "NAME" in PyTorch's layout (convolution O,I,H,W; dense out,in with in as C,H,W), and in the
  *     metadata the .net text, norm, classes and the normalisation of the input. */

@@ -94,6 +94,7 @@ typedef struct cln_train_options {
     bool nesterov;
     double weight_decay;    /* decoupled: w -= lr wd w; on convolution and dense weights only */
     double label_smoothing;
+    double ema;             /* decay of the average of weights that evaluation and export use; 0: the weights themselves */
     cln_flip flip;
     int shift;              /* pixels of reflect-padded translation */
     uint32_t seed;
@@ -149,7 +150,7 @@ typedef struct cln_evaluation {
 int cln_trainer_evaluate(cln_trainer *trainer, cln_evaluation *out, cln_error *err);
 void cln_evaluation_clear(cln_evaluation *e);
 
-/* Everything a bit-exact resume needs / the weights alone, with PyTorch's names and layouts. Written to a
+/* Everything a bit-exact resume needs / the weights alone (with ema their averages), with PyTorch's names and layouts. Written to a
  * temporary name, synced, renamed. Loading validates the whole file before anything changes; a file of
  * another model or of other settings is CLN_ERR_CHECKPOINT. */
 int cln_trainer_save(cln_trainer *trainer, const char *path, cln_error *err);
@@ -157,7 +158,7 @@ int cln_trainer_load(cln_trainer *trainer, const char *path, cln_error *err);
 int cln_trainer_export(cln_trainer *trainer, const char *path, cln_error *err);
 int cln_trainer_import(cln_trainer *trainer, const char *path, cln_error *err);
 
-/* SHA-256 of all weights and running statistics, 64 hex digits and a NUL. */
+/* SHA-256 of all weights and running statistics, and of their averages where there are any; 64 hex digits and a NUL. */
 int cln_trainer_weights_sha256(cln_trainer *trainer, char hex[65], cln_error *err);
 
 #ifdef __cplusplus

@@ -67,5 +67,14 @@ int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, 
 
 int cln_trainer_evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
 {
-    return cln_evaluate(t->plan, t->test, t->loss, NULL, out, err);
+    int rc = t->average ? cln_average_swap(t->average, t->plan, err) : CLN_OK;
+    if (rc)
+        return rc;
+    rc = cln_evaluate(t->plan, t->test, t->loss, NULL, out, err);
+    if (!t->average)
+        return rc;
+    const int back = cln_average_swap(t->average, t->plan, rc ? NULL : err);
+    if (!rc && back)
+        cln_evaluation_clear(out);
+    return rc ? rc : back;
 }

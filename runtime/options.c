@@ -34,6 +34,8 @@ const cln_field cln_fields[] = {
     FIELD("nesterov", CLN_FIELD_FLAG, nesterov, NULL, 0, "0 or 1: Nesterov's momentum (sgd)"),
     FIELD("weight-decay", CLN_FIELD_REAL, weight_decay, NULL, 0, "decoupled, times lr; on weights alone"),
     FIELD("label-smoothing", CLN_FIELD_REAL, label_smoothing, NULL, 0, "0 to 0.9"),
+    FIELD("ema", CLN_FIELD_REAL, ema, NULL, 0, "decay of the running average of weights and statistics, which is then what is "
+          "evaluated and exported (0: none; 0.99 for a start)"),
     FIELD("flip", CLN_FIELD_CHOICE, flip, flips, 0, "mirroring: none, random, alternating (by epoch)"),
     FIELD("shift", CLN_FIELD_INT, shift, NULL, 0, "translation by up to so many pixels, reflected"),
     FIELD("seed", CLN_FIELD_UINT, seed, NULL, 0, "of weights, order and augmentation"),

@@ -29,7 +29,8 @@ static int check(const cln_train_options *o, const cln_dataset *data, cln_error 
                 {"weight-decay", o->weight_decay, 0, 10}, {"label-smoothing", o->label_smoothing, 0, 0.9},
                 {"shift", o->shift, 0, (data->w < data->h ? data->w : data->h) - 1},
                 {"groups", o->groups, 0, 65536},          {"val-split", o->val_split, 0, (double)data->n_train - 1},
-                {"limit", o->limit, 0, 1e9}};
+                {"limit", o->limit, 0, 1e9},
+                {"ema", o->ema, 0, 0.999999}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
@@ -114,6 +115,8 @@ static int new_plan(cln_trainer *t, cln_error *err)
         rc = cln_plan_init(t->plan, o->seed, err);
     if (!rc)
         rc = cln_optim_new(t->plan, o->optimizer, t->micro < o->batch, &t->optim, err);
+    if (!rc && o->ema > 0)
+        rc = cln_average_new(t->plan, &t->average, err);
     return rc;
 }
 
@@ -154,6 +157,7 @@ void cln_trainer_free(cln_trainer *t)
     cln_feed_free(t->test);
     cln_loss_free(t->loss);
     cln_optim_free(t->optim);
+    cln_average_free(t->average);
     cln_plan_free(t->plan);
     cln_net_free(t->net);
     free(t);
@@ -170,6 +174,8 @@ void cln_state_clear(cln_state *s)
     free(s->m);
     free(s->v);
     free(s->states);
+    free(s->average);
+    free(s->average_states);
     memset(s, 0, sizeof *s);
 }
 
@@ -195,21 +201,33 @@ int cln_state_get(cln_trainer *t, cln_state *s, cln_error *err)
         rc = read_floats(t, t->optim->v, s->n_weights, &s->v, err);
     if (!rc)
         rc = read_floats(t, t->plan->states, s->n_states, &s->states, err);
+    if (!rc && t->average)
+        rc = read_floats(t, t->average->weights, s->n_weights, &s->average, err);
+    if (!rc && t->average)
+        rc = read_floats(t, t->average->states, s->n_states, &s->average_states, err);
     if (!rc)
         rc = cln_loss_read(t->loss, &s->totals, &bad, err);
     return rc;
 }
 
+static int write_floats(cln_trainer *t, cln_tensor to, size_t count, const float *values, cln_error *err)
+{
+    return count ? cln_tensor_write(t->dev, to, 0, values, count * sizeof *values, err) : CLN_OK;
+}
+
 int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err)
 {
-    const size_t bytes = s->n_weights * sizeof(float);
-    int rc = bytes ? cln_tensor_write(t->dev, t->plan->weights, 0, s->weights, bytes, err) : CLN_OK;
-    if (!rc && bytes)
-        rc = cln_tensor_write(t->dev, t->optim->m, 0, s->m, bytes, err);
-    if (!rc && bytes && t->optim->v.mem)
-        rc = cln_tensor_write(t->dev, t->optim->v, 0, s->v, bytes, err);
-    if (!rc && s->n_states)
-        rc = cln_tensor_write(t->dev, t->plan->states, 0, s->states, s->n_states * sizeof(float), err);
+    int rc = write_floats(t, t->plan->weights, s->n_weights, s->weights, err);
+    if (!rc)
+        rc = write_floats(t, t->optim->m, s->n_weights, s->m, err);
+    if (!rc && t->optim->v.mem)
+        rc = write_floats(t, t->optim->v, s->n_weights, s->v, err);
+    if (!rc)
+        rc = write_floats(t, t->plan->states, s->n_states, s->states, err);
+    if (!rc && t->average)
+        rc = write_floats(t, t->average->weights, s->n_weights, s->average, err);
+    if (!rc && t->average)
+        rc = write_floats(t, t->average->states, s->n_states, s->average_states, err);
     if (!rc)
         rc = cln_loss_reset(t->loss, &s->totals, err);
     if (!rc) {
@@ -252,7 +270,9 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
         if (!rc)
             rc = cln_optim_add(t->optim, t->plan, part == 0, err);
     }
-    return rc ? rc : cln_optim_step(t->optim, t->plan, &rates, err);
+    if (!rc)
+        rc = cln_optim_step(t->optim, t->plan, &rates, err);
+    return rc || !t->average ? rc : cln_average_add(t->average, t->plan, o->ema, rates.t, err);
 }
 
 /* What the caller is told while an epoch runs. The totals are read twice a second, not at each step. */
@@ -336,7 +356,7 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
     if (rc || early)
         return rc;
     const double began = now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
-    rc = cln_evaluate(t->plan, t->test, t->loss, NULL, &eval, err);
+    rc = cln_trainer_evaluate(t, &eval, err);
     if (!rc) {
         *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
                              eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began};

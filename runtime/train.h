@@ -2,6 +2,7 @@
 #ifndef CLN_TRAIN_H
 #define CLN_TRAIN_H
 
+#include "average.h"
 #include "feed.h"
 #include "loss.h"
 #include "optim.h"
@@ -10,6 +11,7 @@
 /* Everything that training changes, on the host: what a checkpoint holds. */
 typedef struct cln_state {
     float *weights, *m, *v, *states; /* as in the plan's buffers; v NULL unless AdamW */
+    float *average, *average_states; /* likewise; NULL unless weights are averaged */
     size_t n_weights, n_states;
     int epoch, step;                 /* epochs done, steps done of the next one */
     cln_totals totals;
@@ -23,6 +25,7 @@ struct cln_trainer {
     cln_net *net;
     cln_plan *plan;
     cln_optim *optim;
+    cln_average *average;    /* NULL unless options.ema */
     cln_loss *loss;
     cln_feed *train, *test;
     int micro;               /* images that go through the network at a time */

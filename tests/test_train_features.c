@@ -1,0 +1,192 @@
+/* The settings of training that go beyond the plain step: each against a reference in double precision, and the same
+ * run bit for bit when it is stopped and resumed. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/scratch.h"
+#include "common/stripes.h"
+
+static cln_dataset data;
+static cln_device *dev;
+static cln_error err;
+
+#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
+
+static void setup(void)
+{
+    data = stripes_new();
+    scratch_new();
+    OK(cln_device_open(NULL, false, &dev, &err));
+}
+
+static void teardown(void)
+{
+    cln_program_cache_save(dev);
+    cln_device_close(dev);
+    scratch_remove();
+    stripes_clear(&data);
+}
+
+/* ---- resumed is uninterrupted -------------------------------------------------------------------- */
+
+static sha straight(const cln_train_options *o, cln_metrics *last)
+{
+    cln_trainer *t = stripes_trainer(dev, &data, o);
+    for (int epoch = 0; epoch < o->epochs; epoch++)
+        OK(cln_trainer_epoch(t, NULL, NULL, last, NULL, &err));
+    const sha s = sha_of(t);
+    cln_trainer_free(t);
+    return s;
+}
+
+/* With a stop after each 3 steps: saved, freed, and loaded by a new trainer. */
+static sha in_pieces(const cln_train_options *o, cln_metrics *last)
+{
+    cln_trainer *t = stripes_trainer(dev, &data, o);
+    while (cln_trainer_epochs_done(t) < o->epochs) {
+        bool stopped;
+        int left = 3;
+        OK(cln_trainer_epoch(t, stop_after, &left, last, &stopped, &err));
+        OK(cln_trainer_save(t, at("piece.safetensors"), &err));
+        cln_trainer_free(t);
+        t = stripes_trainer(dev, &data, o);
+        OK(cln_trainer_load(t, at("piece.safetensors"), &err));
+    }
+    const sha s = sha_of(t);
+    cln_trainer_free(t);
+    return s;
+}
+
+/* Gives what the run ended with; that the setting did anything: `plain` is the run without it. */
+static void resume(const cln_train_options *o, const cln_train_options *plain)
+{
+    cln_metrics whole, parts, without;
+    const sha want = straight(o, &whole), got = in_pieces(o, &parts), other = straight(plain, &without);
+    ck_assert_str_eq(want.hex, got.hex);
+    ck_assert(whole.test_loss == parts.test_loss && whole.test_acc == parts.test_acc && whole.train_loss == parts.train_loss);
+    ck_assert_str_ne(want.hex, other.hex);
+}
+
+START_TEST(resumed)
+{
+    const cln_train_options plain = stripes_options(_i ? "gn" : "bn");
+    cln_train_options o = plain;
+    o.ema = 0.9;
+    resume(&o, &plain);
+}
+END_TEST
+
+/* ---- the average of weights ---------------------------------------------------------------------- */
+
+enum { STEPS = 4 };
+
+static void follow(double *average, const float *values, size_t n, double decay, int t)
+{
+    const double d = fmin(decay, (1.0 + t) / (10.0 + t));
+    for (size_t i = 0; i < n; i++)
+        average[i] = t ? d * average[i] + (1 - d) * values[i] : values[i];
+}
+
+static void hold(const float *got, const double *want, size_t n)
+{
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        largest = fmax(largest, fabs(want[i]));
+        worst = fmax(worst, fabs(got[i] - want[i]));
+    }
+    ck_assert_msg(worst <= 1e-6 * largest, "off by %g of %g", worst, largest);
+}
+
+/* Weights and running statistics of batch norm, step by step, by a decay that the first steps do not reach and by one
+ * that they do. */
+START_TEST(average_follows)
+{
+    cln_train_options o = stripes_options("bn");
+    o.ema = _i ? 0.3 : 0.99;
+    cln_trainer *t = stripes_trainer(dev, &data, &o);
+    cln_state s = {0};
+    cln_metrics m;
+    double *weights = calloc(t->plan->n_weights, sizeof *weights), *states = calloc(t->plan->n_states, sizeof *states);
+    for (int step = 0; step <= STEPS; step++) {
+        int one = 1;
+        if (step)
+            OK(cln_trainer_epoch(t, stop_after, &one, &m, NULL, &err));
+        OK(cln_state_get(t, &s, &err));
+        follow(weights, s.weights, s.n_weights, o.ema, step);
+        follow(states, s.states, s.n_states, o.ema, step);
+        hold(s.average, weights, s.n_weights);
+        hold(s.average_states, states, s.n_states);
+    }
+    free(weights);
+    free(states);
+    cln_state_clear(&s);
+    cln_trainer_free(t);
+}
+END_TEST
+
+/* What is evaluated and what is exported is the average, and evaluating leaves the weights as they were. */
+START_TEST(average_is_what_counts)
+{
+    cln_train_options o = stripes_options("bn");
+    cln_evaluation e[3];
+    cln_metrics m;
+    o.ema = 0.95;
+    cln_trainer *t = stripes_trainer(dev, &data, &o);
+    OK(cln_trainer_epoch(t, NULL, NULL, &m, NULL, &err));
+    const sha before = sha_of(t);
+    OK(cln_trainer_evaluate(t, &e[0], &err));
+    ck_assert_str_eq(before.hex, sha_of(t).hex);
+    OK(cln_trainer_export(t, at("model.safetensors"), &err));
+    OK(cln_evaluate(t->plan, t->test, t->loss, NULL, &e[1], &err)); /* the weights themselves */
+    cln_trainer_free(t);
+    o.ema = 0;
+    t = stripes_trainer(dev, &data, &o);
+    OK(cln_trainer_import(t, at("model.safetensors"), &err));
+    OK(cln_trainer_evaluate(t, &e[2], &err));
+    cln_trainer_free(t);
+    ck_assert(e[0].loss == m.test_loss && e[0].loss == e[2].loss && e[0].loss != e[1].loss);
+    ck_assert_int_eq(memcmp(e[0].predicted, e[2].predicted, STRIPES_TEST * sizeof *e[0].predicted), 0);
+    for (int i = 0; i < 3; i++)
+        cln_evaluation_clear(&e[i]);
+}
+END_TEST
+
+/* ---- wrong values -------------------------------------------------------------------------------- */
+
+START_TEST(wrong_options)
+{
+    const struct {
+        const char *name;
+        double ema;
+    } list[] = {{"ema", 1}, {"ema", -0.1}, {"ema", NAN}};
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        cln_train_options o = stripes_options("bn");
+        cln_trainer *t = NULL;
+        o.ema = list[i].ema;
+        ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
+        ck_assert_msg(strstr(err.text, list[i].name) == err.text, "%s: %s", list[i].name, err.text);
+        ck_assert_ptr_null(t);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("train_features");
+    TCase *c = tcase_create("device");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 300); /* a cold cache means compiling */
+    tcase_add_loop_test(c, resumed, 0, 2);
+    tcase_add_loop_test(c, average_follows, 0, 2);
+    tcase_add_test(c, average_is_what_counts);
+    tcase_add_test(c, wrong_options);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    const int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
