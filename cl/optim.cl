@@ -7,29 +7,32 @@
  *              (Loshchilov & Hutter 2019.)
  * optim_add    sum = g or (not first) sum + g: the gradients of a batch that went through the network in parts.
  * optim_average, optim_swap: the average of weights over the steps (runtime/average.h).
- * Weight decay is decoupled in both and uses the w of before the step. One item owns `chunk` floats. */
+ * Weight decay is decoupled in both and uses the w of before the step. What does not decay (gamma, beta, biases) has
+ * rest * lr for its rate. One item owns `chunk` floats. */
 
 kernel void optim_sgd(global float *w, global const float *g, global float *m, int count, int decay, int chunk,
-                      float lr, float momentum, int nesterov, float wd)
+                      float lr, float rest, float momentum, int nesterov, float wd)
 {
     const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
     for (int i = first; i < last; i++) {
         const float mi = momentum * m[i] + g[i];
         const float step = nesterov ? g[i] + momentum * mi : mi;
         m[i] = mi;
-        w[i] -= lr * (step + (i < decay ? wd * w[i] : 0.0f));
+        w[i] -= i < decay ? lr * (step + wd * w[i]) : lr * rest * step;
     }
 }
 
 kernel void optim_adamw(global float *w, global const float *g, global float *m, global float *v, int count,
-                        int decay, int chunk, float lr, float b1, float b2, float eps, float c1, float c2, float wd)
+                        int decay, int chunk, float lr, float rest, float b1, float b2, float eps, float c1, float c2,
+                        float wd)
 {
     const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
     for (int i = first; i < last; i++) {
         const float mi = b1 * m[i] + (1.0f - b1) * g[i], vi = b2 * v[i] + (1.0f - b2) * g[i] * g[i];
         m[i] = mi;
         v[i] = vi;
-        w[i] -= lr * (mi / c1 / (sqrt(vi / c2) + eps) + (i < decay ? wd * w[i] : 0.0f));
+        const float step = mi / c1 / (sqrt(vi / c2) + eps);
+        w[i] -= i < decay ? lr * (step + wd * w[i]) : lr * rest * step;
     }
 }
 

@@ -89,6 +89,7 @@ typedef struct cln_train_options {
     cln_optimizer optimizer;
     cln_schedule schedule;
     double lr;              /* peak */
+    double norm_lr;         /* factor of lr for gamma, beta and biases */
     double warmup;          /* one-cycle: share of the run in which lr rises from lr / 10 */
     double momentum, beta2; /* beta2: AdamW */
     bool nesterov;

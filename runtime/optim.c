@@ -67,10 +67,10 @@ int cln_optim_step(cln_optim *o, cln_plan *plan, const cln_optim_rates *r, cln_e
     const int count = (int)o->count, decay = (int)plan->n_decay;
     if (o->kind == CLN_OPTIMIZER_SGD)
         return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(grads), CLN_MEM(o->m), CLN_INT(count),
-                       CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->momentum),
+                       CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->rest), CLN_FLOAT(r->momentum),
                        CLN_INT(r->nesterov), CLN_FLOAT(r->weight_decay));
     return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(grads), CLN_MEM(o->m), CLN_MEM(o->v),
-                   CLN_INT(count), CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->momentum),
-                   CLN_FLOAT(r->beta2), CLN_FLOAT(r->eps), CLN_FLOAT(1.0 - pow(r->momentum, r->t)),
+                   CLN_INT(count), CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->rest),
+                   CLN_FLOAT(r->momentum), CLN_FLOAT(r->beta2), CLN_FLOAT(r->eps), CLN_FLOAT(1.0 - pow(r->momentum, r->t)),
                    CLN_FLOAT(1.0 - pow(r->beta2, r->t)), CLN_FLOAT(r->weight_decay));
 }

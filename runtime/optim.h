@@ -15,7 +15,8 @@ typedef struct cln_optim {
 } cln_optim;
 
 typedef struct cln_optim_rates {
-    double lr, momentum, weight_decay; /* momentum is b1 for AdamW */
+    double lr, rest;   /* rest: factor of lr for what does not decay: gamma, beta, biases */
+    double momentum, weight_decay; /* momentum is b1 for AdamW */
     double beta2, eps;
     bool nesterov;
     uint32_t t;        /* steps done, this one included: 1, 2, ... */

@@ -28,6 +28,7 @@ const cln_field cln_fields[] = {
     FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, optimizers, 0, "sgd or adamw"),
     FIELD("schedule", CLN_FIELD_CHOICE, schedule, schedules, 0, "of the learning rate: onecycle, cosine, step, constant"),
     FIELD("lr", CLN_FIELD_REAL, lr, NULL, 0, "peak learning rate"),
+    FIELD("norm-lr", CLN_FIELD_REAL, norm_lr, NULL, 0, "factor of the learning rate for norms' parameters and biases"),
     FIELD("warmup", CLN_FIELD_REAL, warmup, NULL, 0, "onecycle: share of the run in which it rises"),
     FIELD("momentum", CLN_FIELD_REAL, momentum, NULL, 0, "momentum of sgd, beta1 of adamw"),
     FIELD("beta2", CLN_FIELD_REAL, beta2, NULL, 0, "beta2 of adamw"),
@@ -54,6 +55,7 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     strncpy(o->norm, norm ? norm : "bn", sizeof o->norm - 1);
     o->epochs = 20;
     o->batch = 128;
+    o->norm_lr = 1.0;
     o->schedule = CLN_SCHEDULE_ONECYCLE;
     o->warmup = 0.25;
     o->momentum = 0.9;

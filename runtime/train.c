@@ -30,7 +30,7 @@ static int check(const cln_train_options *o, const cln_dataset *data, cln_error 
                 {"shift", o->shift, 0, (data->w < data->h ? data->w : data->h) - 1},
                 {"groups", o->groups, 0, 65536},          {"val-split", o->val_split, 0, (double)data->n_train - 1},
                 {"limit", o->limit, 0, 1e9},
-                {"ema", o->ema, 0, 0.999999}};
+                {"ema", o->ema, 0, 0.999999},             {"norm-lr", o->norm_lr, 0, 1000}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
@@ -255,8 +255,8 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
 {
     const cln_train_options *o = &t->options;
     const int done = epoch * t->steps + step, total = o->epochs * t->steps;
-    const cln_optim_rates rates = {cln_train_lr(o, done, total), o->momentum, o->weight_decay, o->beta2, 1e-8,
-                                   o->nesterov, (uint32_t)done + 1};
+    const cln_optim_rates rates = {cln_train_lr(o, done, total), o->norm_lr, o->momentum, o->weight_decay, o->beta2,
+                                   1e-8, o->nesterov, (uint32_t)done + 1};
     int rc = CLN_OK;
     cln_slice s = cln_train_slice(t, epoch, step, 0);
     for (int part = 0; s.n > 0 && !rc; s = cln_train_slice(t, epoch, step, ++part)) {

@@ -72,9 +72,12 @@ static void resume(const cln_train_options *o, const cln_train_options *plain)
 
 START_TEST(resumed)
 {
-    const cln_train_options plain = stripes_options(_i ? "gn" : "bn");
+    const cln_train_options plain = stripes_options(_i == 1 ? "gn" : "bn");
     cln_train_options o = plain;
-    o.ema = 0.9;
+    if (_i < 2)
+        o.ema = 0.9;
+    else
+        o.norm_lr = 4;
     resume(&o, &plain);
 }
 END_TEST
@@ -160,12 +163,13 @@ START_TEST(wrong_options)
 {
     const struct {
         const char *name;
-        double ema;
-    } list[] = {{"ema", 1}, {"ema", -0.1}, {"ema", NAN}};
+        double ema, norm_lr;
+    } list[] = {{"ema", 1, 1}, {"ema", -0.1, 1}, {"ema", NAN, 1}, {"norm-lr", 0, -1}, {"norm-lr", 0, NAN}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         cln_train_options o = stripes_options("bn");
         cln_trainer *t = NULL;
         o.ema = list[i].ema;
+        o.norm_lr = list[i].norm_lr;
         ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
         ck_assert_msg(strstr(err.text, list[i].name) == err.text, "%s: %s", list[i].name, err.text);
         ck_assert_ptr_null(t);
@@ -179,7 +183,7 @@ int main(void)
     TCase *c = tcase_create("device");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(c, resumed, 0, 2);
+    tcase_add_loop_test(c, resumed, 0, 3);
     tcase_add_loop_test(c, average_follows, 0, 2);
     tcase_add_test(c, average_is_what_counts);
     tcase_add_test(c, wrong_options);

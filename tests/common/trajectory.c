@@ -226,7 +226,7 @@ static int run_steps(const follower *f, cln_test_step *s, cln_optim *optim, int 
     int rc = CLN_OK;
     for (int step = 1; step <= steps && !rc; step++) {
         const cln_optim_rates rates = {
-            cln_trajectory_value(f->t, "lr", 0), 0.9, 0.1, 0, 0, true, (uint32_t)step};
+            cln_trajectory_value(f->t, "lr", 0), 1, 0.9, 0.1, 0, 0, true, (uint32_t)step};
         rc = cln_test_step_run(s, CLN_TRAJECTORY_BATCH, true, 0.1, f->t->input, f->t->labels, &loss,
                                err);
         if (!rc && step <= CLN_TRAJECTORY_STEPS)

@@ -39,16 +39,17 @@ void naive_optim_step(cln_optimizer kind, const cln_optim_rates *r, size_t count
 {
     for (size_t i = 0; i < count; i++) {
         const double decay = decays[i] ? r->lr * r->weight_decay * w[i] : 0;
+        const double lr = decays[i] ? r->lr : r->lr * r->rest;
         if (kind == CLN_OPTIMIZER_SGD) {
             m[i] = r->momentum * m[i] + g[i];
-            w[i] -= r->lr * (r->nesterov ? g[i] + r->momentum * m[i] : m[i]) + decay;
+            w[i] -= lr * (r->nesterov ? g[i] + r->momentum * m[i] : m[i]) + decay;
             continue;
         }
         m[i] = r->momentum * m[i] + (1 - r->momentum) * g[i];
         v[i] = r->beta2 * v[i] + (1 - r->beta2) * g[i] * g[i];
         const double m_hat = m[i] / (1 - pow(r->momentum, r->t)),
                      v_hat = v[i] / (1 - pow(r->beta2, r->t));
-        w[i] -= r->lr * m_hat / (sqrt(v_hat) + r->eps) + decay;
+        w[i] -= lr * m_hat / (sqrt(v_hat) + r->eps) + decay;
     }
 }
 
@@ -221,7 +222,7 @@ static int run_optim(cln_device *dev, cln_plan *plan, cln_optim *optim, bool nes
 {
     int rc = draw(dev, a, 1, plan->weights, a->w, err);
     for (uint32_t t = 1; t <= 4 && !rc; t++) {
-        const cln_optim_rates r = {0.03 * t, 0.875, 0.2, 0.984375, 1e-8, nesterov, t};
+        const cln_optim_rates r = {0.03 * t, 1.5, 0.875, 0.2, 0.984375, 1e-8, nesterov, t};
         rc = draw(dev, a, 10 + t, plan->grads, a->g, err);
         if (!rc)
             rc = cln_optim_step(optim, plan, &r, err);
