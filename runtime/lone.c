@@ -42,6 +42,9 @@ int cln_lone_layer(cln_layer *layer, const char *line, cln_shape in, cln_error *
     for (int i = 0; layer->op->attrs && layer->op->attrs[i].name; i++)
         layer->attr[i] = layer->op->attrs[i].value;
     for (int position = 0; (word = strtok_r(NULL, " ", &next)); position++) {
+        cln_shape *last = &layer->in[layer->n_inputs - 1];
+        if (layer->n_inputs > 1 && sscanf(word, "%dx%dx%d", &last->h, &last->w, &last->c) == 3)
+            continue;
         int rc = set_attr(layer, word, position, err);
         if (rc)
             return rc;

@@ -25,7 +25,7 @@ typedef struct cln_lone {
 typedef void (*cln_lone_setup)(cln_lone *t, void *arg);
 
 /* The layer that `line` describes ("word [first] [name=value ...]") over images of `in`, two of
- * them for a layer with two inputs. request: NULL leaves the table's choice. `setup` may be NULL.
+ * them for a layer with two inputs, unless the line says "HxWxC" of the second. request: NULL leaves the table's choice. `setup` may be NULL.
  * *t is to be released with cln_lone_free, on failure too. dx is wanted for every input. */
 int cln_lone_new(cln_lone *t, cln_device *dev, const char *line, cln_shape in,
                       const cln_tune_request *request, cln_lone_setup setup, void *arg,

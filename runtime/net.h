@@ -2,7 +2,7 @@
  *
  *     # comment to the end of the line
  *     [label:] word [first attribute] [name=value ...]        e.g.   skip: conv 16 k=3
- *     [label:] word label2                                    for layers with two inputs, e.g.  add skip
+ *     [label:] word [name=value ...] label2                   for layers with two inputs, e.g.  add stride=2 skip
  *
  * A layer reads the line above it (the first reads the data); a layer with two inputs reads also the
  * labelled one. $norm stands for a whole line: the norm's word and attributes ("gn groups=4"), $classes

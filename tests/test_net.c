@@ -135,6 +135,31 @@ START_TEST(residual_additions)
 }
 END_TEST
 
+/* He et al. 2016, section 4.2: three widths, three blocks each; the first block of the second and the third halves
+ * the image, and its shortcut, as all of them, has no parameters. */
+START_TEST(residual_network)
+{
+    static const char *const words[] = {"conv", "bn", "relu", "conv", "bn", "add", "relu"};
+    cln_net *net = load("resnet20", "bn", 0), *none = load("resnet20", "none", 0);
+    ck_assert_int_eq(net->n_layers, 3 + 9 * 7 + 2);
+    ck_assert_uint_eq(cln_net_param_count(net), 269722);
+    ck_assert_uint_eq(cln_net_param_count(none), 269722 - 1376);
+    for (int block = 0; block < 9; block++) {
+        const cln_layer *first = net->layers + 3 + 7 * block, *add = first + 5;
+        const int stride = block == 3 || block == 6 ? 2 : 1;
+        for (int i = 0; i < 7; i++)
+            ck_assert_str_eq(first[i].op->word, words[i]);
+        ck_assert_int_eq(cln_layer_int(first, "stride"), stride);
+        ck_assert_int_eq(cln_layer_int(add, "stride"), stride);
+        ck_assert_int_eq(add->input[1], first->input[0]);
+        ck_assert_int_eq(add->out.h, 32 >> block / 3);
+        ck_assert_int_eq(add->out.c, 16 << block / 3);
+    }
+    cln_net_free(net);
+    cln_net_free(none);
+}
+END_TEST
+
 START_TEST(other_data)
 {
     const cln_shape mnist = {7, 28, 28, 1};
@@ -286,7 +311,10 @@ START_TEST(refuses_lines)
         {"one: relu\ntwo: relu\nadd three\n", "t.net:3: 'three': ", "labels above: one, two"},
         {"a: relu\nb: add b\n", "t.net:2: 'b': ", "labels above: a"},
         {"a: relu\nadd b\nb: relu\n", "t.net:2: 'b': ", "no layer above"},
-        {"a: relu\nadd a a\n", "t.net:2: 'a': ", "no attributes"},
+        {"a: relu\nadd a a\n", "t.net:2: 'a': ", "not a number; stride is an integer from 1 to 4"},
+        {"a: relu\nconv 4 k=3 stride=2\nadd stride=2\n",
+         "t.net:3: 'stride=2': ", "labels above: a"},
+        {"a: conv 8 k=3\nconv 4 k=3 stride=2\nadd stride=2 a\n", "t.net:3: 'add': ", "stride=2"},
         {"a: relu\nconv 8 k=3\nadd a\n", "t.net:3: 'add': ", ""},
         {"conv 6 k=3\n$norm\n", "t.net:2: 'gn': ", "4 groups do not divide 6 channels"},
         {"relu\nre\x01lu\n", "t.net:2: ", "byte 0x01 in column 3"},
@@ -544,6 +572,7 @@ int main(void)
     TCase *tc = tcase_create("models");
     tcase_add_loop_test(tc, skeleton, 0, N_MODELS * N_NORMS);
     tcase_add_test(tc, residual_additions);
+    tcase_add_test(tc, residual_network);
     tcase_add_test(tc, other_data);
     tcase_add_test(tc, builtin_names);
     tcase_add_test(tc, norm_and_groups);

@@ -28,6 +28,7 @@ START_TEST(shapes)
         {"avgpool 2 stride=1", {1, 8, 7, 3}, {1, 7, 6, 3}},
         {"gap", {6, 8, 7, 3}, {6, 1, 1, 3}},
         {"add", {6, 8, 7, 3}, {6, 8, 7, 3}},
+        {"add stride=2 8x7x3", {6, 4, 4, 5}, {6, 4, 4, 5}},
     };
     static const struct {
         const char *line;
@@ -37,6 +38,8 @@ START_TEST(shapes)
         {"conv 8 k=3 pad=3", {1, 8, 8, 3}}, {"maxpool 3", {1, 2, 8, 3}},
         {"maxpool 2 pad=2", {1, 8, 8, 3}},  {"avgpool 9", {1, 9, 8, 3}},
         {"dropout 1", {1, 8, 8, 3}},        {"dense 65536", {1, 512, 512, 64}},
+        {"add 8x8x2", {1, 8, 8, 3}},        {"add stride=2 9x8x3", {1, 4, 4, 3}},
+        {"add stride=2", {1, 4, 4, 3}},     {"add stride=2 8x8x4", {1, 4, 4, 3}},
     };
     cln_layer layer;
     cln_error err = {0};

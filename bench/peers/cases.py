@@ -1,4 +1,4 @@
-"""What is timed in PyTorch: network s8 as a whole and layer by layer.
+"""What is timed in PyTorch: a network as a whole and layer by layer.
 
 A Case is one measurement: a callable that does one repetition. Its name is that of clnorm's row for
 the same work (`step/s8/bn/128`, `alone/3.conv/-/backward-data`), so that the two can be joined; `mode`
@@ -15,7 +15,7 @@ from network import CLASSES, NORMS
 
 FORMATS = ("channels_last", "contiguous")
 MODES = ("eager", "compile", "bf16")
-NET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models", "s8.net")
+MODELS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "models")
 
 
 @dataclass
@@ -26,19 +26,24 @@ class Case:
     run: Callable[[], object]
 
 
-def read_net(path=NET):
-    with open(path, encoding="utf-8") as file:
+def models():
+    return sorted(name[:-4] for name in os.listdir(MODELS) if name.endswith(".net"))
+
+
+def read_net(model):
+    with open(os.path.join(MODELS, model + ".net"), encoding="utf-8") as file:
         return network.read(file)
 
 
 def stages_of(layers):
-    """Convolutions with what follows them up to the next; the global pooling is a stage of its own."""
+    """Convolutions with what follows them up to the next; the global pooling is a stage of its own. Without those that
+    have an addition: half of its work lies elsewhere."""
     stages = []
     for layer in layers:
         if layer.word in ("conv", "gap"):
             stages.append([])
         stages[-1].append(layer)
-    return stages
+    return [stage for stage in stages if all(layer.word != "add" for layer in stage)]
 
 
 def has_norm(stage):
@@ -53,9 +58,9 @@ def stage_name(stage, norm):
 class Builder:
     """Makes cases for one batch size. Layers are single-precision and eager."""
 
-    def __init__(self, torch, batch):
-        self.torch, self.batch = torch, batch
-        self.layers = read_net()
+    def __init__(self, torch, model, batch):
+        self.torch, self.model, self.batch = torch, model, batch
+        self.layers = read_net(model)
         self.memory = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 
     def random(self, form, channels, size):
@@ -77,7 +82,7 @@ class Builder:
         of batch norm "folded", each norm folded into its convolution."""
         torch = self.torch
         torch.manual_seed(1)
-        model = self.sequence(self.layers, norm, form)
+        model = network.build(torch, self.layers, norm, inplace=True).to(memory_format=self.memory[form])
         if mode == "folded":
             model = fold_batch_norm(torch, model)
         x = self.random(form, 3, 32)
@@ -90,7 +95,7 @@ class Builder:
         if mode == "bf16":
             precision = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16)
         run = self.stepper(model, call, x, precision) if train else self.reader(call, x, precision)
-        return Case(f"{what}/s8/{norm}/{self.batch}", mode, form, run)
+        return Case(f"{what}/{self.model}/{norm}/{self.batch}", mode, form, run)
 
     def stepper(self, model, call, x, precision):
         torch = self.torch
@@ -101,7 +106,7 @@ class Builder:
         def step():
             optimizer.zero_grad()
             with precision():
-                loss = torch.nn.functional.cross_entropy(call(x).flatten(1), y)
+                loss = torch.nn.functional.cross_entropy(call(x), y)
             loss.backward()
             optimizer.step()
         return step
@@ -125,8 +130,8 @@ class Builder:
             conv = self.module(layer, "-").to(memory_format=self.memory[form])
             w, bias = conv.weight.detach(), conv.bias.detach() if layer.bias else None
             x = self.random(form, layer.c_in, layer.size)
-            dy = self.random(form, layer.c_out, layer.size)
-            how = ([1, 1], [layer.k // 2] * 2, [1, 1], False, [0, 0], 1)
+            dy = self.random(form, layer.c_out, (layer.size + 2 * layer.pad - layer.k) // layer.stride + 1)
+            how = ([layer.stride] * 2, [layer.pad] * 2, [1, 1], False, [0, 0], 1)
 
             def backward(mask):
                 sizes = [layer.c_out] if layer.bias else None
@@ -163,10 +168,9 @@ class Builder:
 
 def fold_batch_norm(torch, model):
     """The inference form of a BN network: each norm folded into the convolution before it."""
-    layers = []
-    for layer in model.eval():
+    model.eval()
+    for i, layer in enumerate(model):
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layers[-1] = torch.nn.utils.fusion.fuse_conv_bn_eval(layers[-1], layer)
-        else:
-            layers.append(layer)
-    return torch.nn.Sequential(*layers)
+            model[i - 1] = torch.nn.utils.fusion.fuse_conv_bn_eval(model[i - 1], layer)
+            model[i] = torch.nn.Identity()
+    return model

@@ -1,4 +1,4 @@
-"""The networks of .net files in PyTorch, with the layers that s8, s8r and the tests use.
+"""The networks of .net files in PyTorch, with the layers that the built-in ones and the tests use.
 
 read(lines) gives the layers, module(torch, layer, norm) one of them, build(torch, layers, norm) the whole as a
 module whose state dict has the names that clnorm gives the tensors of a model.safetensors. Layers are numbered
@@ -22,13 +22,14 @@ class Layer:
     stride: int = 1
     pad: int = 0
     other: int = -1  # add: the layer whose output is the second input
+    kept: bool = False  # a later layer reads its output
 
 
 def parse(line):
-    """(label or None, word, value of the first attribute or None, named attributes)"""
+    """(label or None, word, value of the first attribute (or add's label) or None, named attributes)"""
     words = line.split()
     label = words.pop(0)[:-1] if words[0].endswith(":") else None
-    first = words[1] if len(words) > 1 and "=" not in words[1] else None
+    first = next((word for word in words[1:] if "=" not in word), None)
     return label, words[0], first, dict(word.split("=") for word in words[1:] if "=" in word)
 
 
@@ -52,7 +53,8 @@ def read(lines, channels=3, size=32):
         elif word in ("gap", "dense"):
             size = 1
         elif word == "add":
-            layer.other = labels[first]
+            layer.other, layer.stride = labels[first], int(options.get("stride", 1))
+            layers[layer.other].kept = True
         elif word not in ("$norm", "relu"):
             raise ValueError(f"line '{line.strip()}': network.py does not know the layer '{word}'")
         if label:
@@ -78,18 +80,32 @@ def module(torch, layer, norm, inplace=False):
             "add": nn.Identity}[layer.word]()
 
 
-def build(torch, layers, norm):
-    """The whole network: (N, 3, H, W) to logits (N, classes)."""
+def add(torch, x, other, stride, inplace):
+    """x and of the other image every stride-th row and column, with zeros for the channels that it has not."""
+    if stride > 1:
+        other = torch.nn.functional.pad(other[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, x.shape[1] - other.shape[1]))
+    return x.add_(other) if inplace else x + other
+
+
+def build(torch, layers, norm, inplace=False):
+    """The whole network: (N, 3, H, W) to logits (N, classes). inplace: overwrites what nobody needs any more."""
+    last = {layer.other: layer.index for layer in layers if layer.other >= 0}  # reader of a kept output
 
     class Network(torch.nn.Sequential):
         def forward(self, x):
-            outputs = []
+            outputs = {}
             for layer, one in zip(layers, self):
                 if layer.word == "dense":
                     x = one(x.flatten(1))[:, :, None, None]
+                elif layer.word == "add":
+                    over = inplace and layers[layer.index - 1].word == "$norm"  # ReLU's output is still needed
+                    x = add(torch, x, outputs[layer.other], layer.stride, over)
+                    if last[layer.other] == layer.index:
+                        del outputs[layer.other]
                 else:
-                    x = x + outputs[layer.other] if layer.word == "add" else one(x)
-                outputs.append(x)
+                    x = one(x)
+                if layer.kept:
+                    outputs[layer.index] = x
             return x.flatten(1)
 
-    return Network(*(module(torch, layer, norm) for layer in layers))
+    return Network(*(module(torch, layer, norm, inplace) for layer in layers))

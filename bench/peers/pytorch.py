@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time PyTorch on the CPU with network s8: training step, inference, single layers.
+"""Time PyTorch on the CPU with a network: training step, inference, single layers.
 
     pytorch.py --norm bn --what step        one JSON object a line: the context, then a row each
     pytorch.py --serve                      for bench/peers/run: answers requests on stdin
@@ -28,12 +28,13 @@ WHAT = ("step", "infer", "convolutions", "layers")
 
 
 def arguments():
-    p = argparse.ArgumentParser(description="Time PyTorch on network s8 (CPU).")
+    p = argparse.ArgumentParser(description="Time PyTorch on a network (CPU).")
     p.add_argument("--serve", action="store_true", help="take requests from stdin")
     p.add_argument("--what", default=",".join(WHAT), help="comma-separated (%(default)s)")
     p.add_argument("--norm", default="bn,ln,gn,in,none", help="comma-separated (%(default)s)")
     p.add_argument("--mode", default=",".join(cases.MODES),
                    help="of step and inference, comma-separated (%(default)s)")
+    p.add_argument("--model", default="s8", choices=cases.models(), help="(%(default)s)")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
                    help="(%(default)s)")
     p.add_argument("--batch", type=int, default=128, help="images a batch (%(default)s)")
@@ -69,7 +70,7 @@ def say(text):
 class Peer:
     def __init__(self, torch, args):
         self.modes = list(args.mode)
-        self.builder = cases.Builder(torch, args.batch)
+        self.builder = cases.Builder(torch, args.model, args.batch)
         self.networks = {}  # (what, norm) -> cases
 
     def answer(self, what, norm, seconds):

@@ -64,14 +64,15 @@ static void append(char *text, size_t size, const char *more)
 }
 
 /* The layer as a person would write it: the word, what differs from the defaults, the second input.
- * The first two are shown too where they are integers: channels, window, groups. */
+ * Of layers with one input the first two are shown too where they are integers: channels, window, groups. */
 static void layer_text(const cln_net *net, const cln_layer *layer, char *text, size_t size)
 {
     snprintf(text, size, "%s", layer->op->word);
     for (int i = 0; layer->op->attrs && layer->op->attrs[i].name; i++) {
         const cln_attr *a = &layer->op->attrs[i];
         char item[64];
-        if (layer->attr[i] == a->value && !(i < 2 && a->integer && a->value != 0))
+        const bool shown = i < 2 && a->integer && a->value != 0 && layer->n_inputs == 1;
+        if (layer->attr[i] == a->value && !shown)
             continue;
         if (i == 0 && isnan(a->value))
             snprintf(item, sizeof item, " %.10g", layer->attr[i]);

@@ -68,6 +68,15 @@ const cln_case cln_cases[] = {
     {.line = "add", .in = {4, 7, 8, 32}, .tolerance = 1e-6, .doctor = true},
     {.line = "add", .in = {1, 1, 1, 1}, .tolerance = 1e-6},
     {.line = "add", .in = {5, 33, 9, 7}, .n = 4, .tolerance = 1e-6},
+    {.line = "add stride=2 16x16x16",
+     .in = {3, 8, 8, 32},
+     .n = 2,
+     .tolerance = 1e-6,
+     .doctor = true},
+    {.line = "add stride=2 9x15x16", .in = {2, 5, 8, 32}, .tolerance = 1e-6, .doctor = true},
+    {.line = "add stride=2 10x7x6", .in = {3, 5, 4, 6}, .n = 1, .tolerance = 1e-6},
+    {.line = "add stride=3 7x9x5", .in = {2, 3, 3, 12}, .tolerance = 1e-6},
+    {.line = "add stride=4 1x2x1", .in = {1, 1, 1, 1}, .tolerance = 1e-6},
     {.line = "dropout", .in = {3, 8, 8, 16}, .n = 2, .tolerance = 1e-6, .doctor = true},
     {.line = "dropout 0.25", .in = {2, 7, 8, 16}, .tolerance = 1e-6, .doctor = true},
     {.line = "dropout 0.3", .in = {5, 33, 9, 7}, .n = 4, .tolerance = 1e-6},
@@ -133,7 +142,7 @@ static void make_values(const cln_lone *t, const cln_case *c, cln_case_values *v
 {
     *v = (cln_case_values){.dy = cln_test_random(floats(t->node.dy), 1),
                            .y = cln_test_random(floats(t->node.y), 2),
-                           .dx0 = cln_test_random(floats(t->node.x[0]), 3)};
+                           .dx0 = cln_test_random(floats(t->node.x[0]) + floats(t->node.x[1]), 3)};
     for (int k = 0; k < t->layer.n_inputs; k++) {
         v->x[k] = cln_test_random(floats(t->node.x[k]), 4 + (uint32_t)k);
         v->dx[k] = cln_test_random(floats(t->node.x[k]), 6);
@@ -249,9 +258,10 @@ static void refer(const cln_case *c, const cln_layer *l, int n, const cln_case_v
         naive_gap_fwd(in, v->x[0], r->y);
         naive_gap_bwd(in, v->dy, r->dx[0]);
     } else if (!strcmp(l->op->word, "add")) {
-        naive_add(count, v->x[0], v->x[1], r->y);
-        for (size_t i = 0; i < count; i++)
-            r->dx[0][i] = r->dx[1][i] = v->dy[i];
+        cln_shape labelled = l->in[1];
+        labelled.n = n;
+        naive_add(out, labelled, cln_layer_int(l, "stride"), v->x[0], v->x[1], r->y);
+        naive_add_bwd(out, labelled, cln_layer_int(l, "stride"), v->dy, r->dx[0], r->dx[1]);
     } else if (!strcmp(l->op->word, "dropout")) {
         refer_dropout(c, l, count, v, r);
     } else {
@@ -286,15 +296,15 @@ static void check_values(cln_verdict *out, const char *where, const cln_case *c,
                          bool accumulate, const cln_case_values *v)
 {
     const int n = c->n ? c->n : c->in.n;
-    const size_t x = floats(t->node.x[0]), y = floats(t->node.y);
-    const size_t nx = x / (size_t)c->in.n * (size_t)n, ny = y / (size_t)c->in.n * (size_t)n;
+    const size_t y = floats(t->node.y), ny = y / (size_t)c->in.n * (size_t)n;
     reference r = {doubles(y),
-                   {doubles(x), doubles(x)},
+                   {doubles(floats(t->node.x[0])), doubles(floats(t->node.x[1]))},
                    {doubles(floats(t->node.grad[0])), doubles(floats(t->node.grad[1]))}};
     refer(c, &t->layer, n, v, &r);
     compare(out, where, "y", c, v->y, r.y, ny);
     untouched(out, where, "y", v->y, ny, y);
     for (int k = 0; k < t->layer.n_inputs; k++) {
+        const size_t x = floats(t->node.x[k]), nx = x / (size_t)c->in.n * (size_t)n;
         for (size_t i = 0; accumulate && i < nx; i++)
             r.dx[k][i] += v->dx0[i];
         compare(out, where, "dx", c, v->dx[k], r.dx[k], nx);

@@ -207,10 +207,36 @@ void naive_gap_bwd(cln_shape in, const float *dy, double *dx)
 
 /* ---- elementwise ----------------------------------------------------------------------------- */
 
-void naive_add(size_t count, const float *a, const float *b, double *y)
+void naive_add(cln_shape out, cln_shape labelled, int stride, const float *a, const float *b,
+               double *y)
 {
-    for (size_t i = 0; i < count; i++)
-        y[i] = (double)a[i] + b[i];
+    for (int n = 0; n < out.n; n++)
+        for (int i = 0; i < out.h; i++)
+            for (int j = 0; j < out.w; j++)
+                for (int c = 0; c < out.c; c++) {
+                    const size_t to = at(out.h, out.w, out.c, n, i, j, c);
+                    y[to] = a[to];
+                    if (c < labelled.c)
+                        y[to] +=
+                            b[at(labelled.h, labelled.w, labelled.c, n, i * stride, j * stride, c)];
+                }
+}
+
+void naive_add_bwd(cln_shape out, cln_shape labelled, int stride, const float *dy, double *dx0,
+                   double *dx1)
+{
+    for (size_t i = 0; i < cln_shape_count(labelled); i++)
+        dx1[i] = 0;
+    for (int n = 0; n < out.n; n++)
+        for (int i = 0; i < out.h; i++)
+            for (int j = 0; j < out.w; j++)
+                for (int c = 0; c < out.c; c++) {
+                    const size_t from = at(out.h, out.w, out.c, n, i, j, c);
+                    dx0[from] = dy[from];
+                    if (c < labelled.c)
+                        dx1[at(labelled.h, labelled.w, labelled.c, n, i * stride, j * stride, c)] =
+                            dy[from];
+                }
 }
 
 void naive_dropout_mask(size_t count, double p, int layer, uint32_t seed, uint32_t step,

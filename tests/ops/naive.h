@@ -27,8 +27,12 @@ void naive_avgpool_bwd(cln_shape in, cln_shape out, int k, int stride, int pad, 
 void naive_gap_fwd(cln_shape in, const float *x, double *y);
 void naive_gap_bwd(cln_shape in, const float *dy, double *dx);
 
-/* Elementwise. The mask holds 0 or 1 / (1 - p). */
-void naive_add(size_t count, const float *a, const float *b, double *y);
+/* Elementwise. Of the labelled image of an addition every stride-th row and column is added to the first of the
+ * output's channels. The mask holds 0 or 1 / (1 - p). */
+void naive_add(cln_shape out, cln_shape labelled, int stride, const float *a, const float *b,
+               double *y);
+void naive_add_bwd(cln_shape out, cln_shape labelled, int stride, const float *dy, double *dx0,
+                   double *dx1);
 void naive_dropout_mask(size_t count, double p, int layer, uint32_t seed, uint32_t step,
                         double *mask);
 

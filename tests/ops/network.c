@@ -22,8 +22,9 @@ const char *const cln_networks[CLN_NETWORKS] = {
     "relu\ngap\nconv $classes k=1 bias=1\n",
     "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
     "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
-    "s: conv 8 k=3 stride=2\n$norm\nconv 8 k=3\n$norm\nadd s\nrelu\nconv 8 k=3\n$norm\n"
-    "maxpool 2\nrelu\ngap\ndense $classes\n"};
+    "s: conv 8 k=3\n$norm\nconv 8 k=3\n$norm\nadd s\nt: relu\nconv 16 k=3 stride=2\n$norm\nrelu\n"
+    "conv 16 k=3\n$norm\nadd stride=2 t\nrelu\nconv 8 k=1\n$norm\nmaxpool 2\nrelu\ngap\ndense "
+    "$classes\n"};
 
 static double *doubles(size_t count)
 {
@@ -142,8 +143,8 @@ static void forward_layer(reference *r, int i)
     } else if (is(l, "gap")) {
         naive_gap_fwd(l->in[0], x, r->y[i]);
     } else if (is(l, "add")) {
-        b = narrow(in_of(r, i, 1), count);
-        naive_add(count, x, b, r->y[i]);
+        b = narrow(in_of(r, i, 1), cln_shape_count(l->in[1]));
+        naive_add(l->out, l->in[1], cln_layer_int(l, "stride"), x, b, r->y[i]);
     } else {
         naive_dropout_mask(count, cln_layer_attr(l, "p"), i, 7, 1,
                            r->mask[i]); /* seed and step of common/step.c */
@@ -199,11 +200,14 @@ static void backward_layer(reference *r, int i)
             naive_avgpool_bwd(l->in[0], l->out, k, stride, pad, dy, dx);
     } else if (is(l, "gap")) {
         naive_gap_bwd(l->in[0], dy, dx);
+    } else if (is(l, "add")) {
+        double *other = doubles(cln_shape_count(l->in[1]));
+        naive_add_bwd(l->out, l->in[1], cln_layer_int(l, "stride"), dy, dx, other);
+        pass_back(r, i, 1, other);
+        free(other);
     } else {
         for (size_t k = 0; k < count; k++)
-            dx[k] = r->dy[i][k] * (is(l, "dropout") ? r->mask[i][k] : 1);
-        if (is(l, "add"))
-            pass_back(r, i, 1, dx);
+            dx[k] = r->dy[i][k] * r->mask[i][k];
     }
     pass_back(r, i, 0, dx);
     free(x);

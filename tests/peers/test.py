@@ -122,7 +122,7 @@ class Peers(unittest.TestCase):
         self.assertEqual([line.split()[0] for line in lines],
                          ["peer", "clnorm", "clnorm", "peer", "peer", "clnorm"])
         self.assertEqual(set(lines), {
-            "peer step ln 0.5", "clnorm bench step --norm ln --batch 64 --min-time 0.5 --json - "
+            "peer step ln 0.5", "clnorm bench step --model s8 --norm ln --batch 64 --min-time 0.5 --json - "
                                 "--filter ^step/ threads=1"})
 
     def test_faults(self):
