@@ -4,7 +4,7 @@
  *
  * (sy, sx) is (y, x) moved by up to `shift` pixels (reflected at the edges) and then mirrored. The random
  * numbers are counter-based: keyed by seed, counted by image and epoch, so they depend on nothing else.
- * flip: 0 never, 1 at random, 2 alternating: an image is seen mirrored every other epoch (Jordan 2024).
+ * flip: 0 never, 1 at random, 2 alternating: an image is seen mirrored every other epoch (Jordan 2024), 3 always.
  * One item owns one row of one image. The data set may be spread over several buffers: a launch serves the
  * images [low, high) that its buffer holds. */
 
@@ -31,7 +31,9 @@ kernel void feed_gather(global const uchar *images,  // (high - low, C, H, W)
         return;
     const cln_philox r = cln_philox4x32(image, epoch, 0, CLN_STREAM_AUGMENT, seed, 0);
     const cln_philox fixed = cln_philox4x32(image, 0, 1, CLN_STREAM_AUGMENT, seed, 0);
-    const int mirror = flip == 1 ? (int)(r.v[0] >> 31) : flip == 2 ? (int)((fixed.v[0] >> 31) ^ (epoch & 1)) : 0;
+    const int mirror = flip == 1   ? (int)(r.v[0] >> 31)
+                       : flip == 2 ? (int)((fixed.v[0] >> 31) ^ (epoch & 1))
+                                   : flip == 3;
     const int dx = shift ? (int)cln_random_below(r.v[1], 2 * shift + 1) - shift : 0;
     const int dy = shift ? (int)cln_random_below(r.v[2], 2 * shift + 1) - shift : 0;
     const int sy = reflect(row + dy, H);

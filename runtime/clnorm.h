@@ -100,6 +100,7 @@ typedef struct cln_train_options {
     int shift;              /* pixels of reflect-padded translation */
     uint32_t seed;
     int val_split;          /* hold out the last K training images in place of the test set; 0: none */
+    bool test_flip;         /* evaluate on mirrored images, too */
     int limit;              /* train on the first K images only; 0: all */
     int kernel_class;       /* 0 by the device, 1 vector, 2 simt */
     int conv;               /* -1 by the table, 0 vector, 1 simt, 2 gemm, 3 winograd */
@@ -114,6 +115,7 @@ void cln_train_defaults(const char *norm, cln_train_options *out);
 typedef struct cln_metrics {
     int epoch; /* 1, 2, ... */
     double lr, train_loss, train_acc, test_loss, test_acc, images_per_second, seconds;
+    double test_acc_flip; /* see cln_evaluation */
 } cln_metrics;
 
 typedef struct cln_progress {
@@ -141,12 +143,15 @@ int cln_trainer_epochs_done(const cln_trainer *trainer);
 size_t cln_trainer_param_count(const cln_trainer *trainer);
 
 /* Test images (or the validation split): loss unsmoothed, accuracy in percent; predicted (class) and confidence
- * (its probability) have n entries in the set's order, are malloc'ed, and go with cln_evaluation_clear. */
+ * (its probability) have n entries in the set's order, are malloc'ed, and go with cln_evaluation_clear. All of that is of
+ * the image as it is; acc_flip is what the mean of the logits of the image and of its mirror image gives, NAN where
+ * options.test_flip did not ask for it. */
 typedef struct cln_evaluation {
     double loss, acc;
     int n;
     int32_t *predicted;
     float *confidence;
+    double acc_flip;
 } cln_evaluation;
 int cln_trainer_evaluate(cln_trainer *trainer, cln_evaluation *out, cln_error *err);
 void cln_evaluation_clear(cln_evaluation *e);

@@ -63,6 +63,7 @@ static cln_stats stats_over(const cln_group *g, double (*value)(const cln_result
 static double test_of(const cln_result *r) { return r->test_acc; }
 static double train_of(const cln_result *r) { return r->train_acc; }
 static double best_of(const cln_result *r) { return r->best_test_acc; }
+static double flip_of(const cln_result *r) { return r->test_acc_flip; }
 static double rate_of(const cln_result *r) { return r->images_per_second; }
 static double epoch_of(const cln_result *r) { return r->seconds / r->options.epochs; }
 
@@ -86,6 +87,7 @@ static int fill_group(cln_group *g, const cln_comparison *c, const cln_result *f
     g->test = stats_over(g, test_of);
     g->train = stats_over(g, train_of);
     g->best = stats_over(g, best_of);
+    g->flip = stats_over(g, flip_of);
     g->rate = stats_over(g, rate_of);
     g->seconds = stats_over(g, epoch_of);
     return CLN_OK;

@@ -12,7 +12,8 @@ typedef struct cln_group {
     char label[80];          /* "BN", "GN-4", where need be with batch and model */
     const char *norm, *model; /* "bn", "s8" */
     int batch, groups;       /* groups: 0 for norms without */
-    cln_stats test, train, best, seconds, rate; /* of the last epoch, of the best one, per epoch, images/s */
+    cln_stats test, train, best, flip, seconds, rate; /* of the last epoch, of the best one, of the last one with test-time
+                                                       * flip, per epoch, images/s */
 } cln_group;
 
 /* Test accuracy of the last epoch, a less b, over the seeds of both. */

@@ -13,8 +13,10 @@ typedef struct cln_feed {
     cln_kernel gather;
 } cln_feed;
 
+enum { CLN_FLIP_ALWAYS = CLN_FLIP_ALTERNATING + 1 }; /* beyond the settings' cln_flip: to evaluate on */
+
 typedef struct cln_augment {
-    cln_flip flip;
+    int flip;        /* cln_flip or CLN_FLIP_ALWAYS */
     int shift;       /* reflect-padded translation by up to so many pixels */
     uint32_t seed, epoch;
 } cln_augment;

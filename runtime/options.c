@@ -41,6 +41,8 @@ const cln_field cln_fields[] = {
     FIELD("shift", CLN_FIELD_INT, shift, NULL, 0, "translation by up to so many pixels, reflected"),
     FIELD("seed", CLN_FIELD_UINT, seed, NULL, 0, "of weights, order and augmentation"),
     FIELD("val-split", CLN_FIELD_INT, val_split, NULL, 0, "test on the last K training images instead"),
+    FIELD("test-flip", CLN_FIELD_FLAG, test_flip, NULL, 0, "0 or 1: also the accuracy of the mean over an image and its mirror "
+          "image, in a column of its own; evaluation takes twice as long"),
     FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
     FIELD("class", CLN_FIELD_CHOICE, kernel_class, classes, 0, "kernels: auto (by the device), vector, simt"),
     FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm, winograd"),

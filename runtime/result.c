@@ -64,6 +64,7 @@ static void read_summary(const char *path, cln_result *out, int *rc, cln_error *
     out->best_epoch = cln_reader_int(&r, root, "best_epoch", 1, INT32_MAX);
     out->train_acc = cln_reader_number(&r, root, "train_acc", 0, 100, NAN);
     out->test_acc = cln_reader_number(&r, root, "test_acc", 0, 100, NAN);
+    out->test_acc_flip = json_object_get(root, "test_acc_flip") ? cln_reader_number(&r, root, "test_acc_flip", 0, 100, NAN) : NAN;
     out->best_test_acc = cln_reader_number(&r, root, "best_test_acc", 0, 100, NAN);
     out->images_per_second = cln_reader_number(&r, root, "images_per_second", 0, 1e12, NAN);
     out->seconds = cln_reader_number(&r, root, "seconds", 0, 1e12, NAN);

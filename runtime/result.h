@@ -18,6 +18,7 @@ typedef struct cln_result {
     int64_t params;
     int best_epoch;
     double train_acc, test_acc, best_test_acc, images_per_second, seconds;
+    double test_acc_flip; /* NAN: not asked for */
     /* metrics.jsonl */
     cln_metrics *metrics; /* owned */
     int n_metrics;        /* at least 1 */

@@ -280,6 +280,15 @@ int cln_config_read(const char *path, cln_train_options *options, char *data, si
     return rc;
 }
 
+/* The key that is there only where the run was asked for it. NULL: no memory. */
+static json_t *with_flip(json_t *object, double test_acc_flip)
+{
+    if (object == NULL || isnan(test_acc_flip) || json_object_set_new(object, "test_acc_flip", number(test_acc_flip)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 /* ---- metrics --------------------------------------------------------------------------------- */
 
 int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err)
@@ -294,6 +303,7 @@ int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err
         "train_loss", number(m->train_loss), "train_acc", number(m->train_acc), "test_loss",
         number(m->test_loss), "test_acc", number(m->test_acc), "images_per_second",
         rounded(m->images_per_second, 10), "seconds", rounded(m->seconds, 1000));
+    line = with_flip(line, m->test_acc_flip);
     char *text = cln_json_dump(line, JSON_REAL_PRECISION(DIGITS));
     json_decref(line);
     if (text == NULL)
@@ -328,7 +338,8 @@ static int parse_metrics(const char *text, size_t n, cln_metrics *m, const char 
                 field(line, "train_acc", &m->train_acc) &&
                 field(line, "test_loss", &m->test_loss) && field(line, "test_acc", &m->test_acc) &&
                 field(line, "images_per_second", &m->images_per_second) &&
-                field(line, "seconds", &m->seconds);
+                field(line, "seconds", &m->seconds) &&
+                (field(line, "test_acc_flip", &m->test_acc_flip) || !json_object_get(line, "test_acc_flip"));
 
     m->epoch = (int)epoch;
     json_decref(line);
@@ -431,6 +442,7 @@ void cln_summary_of_metrics(cln_summary *s, const cln_metrics *m, int count)
     s->epochs = last->epoch;
     s->train_acc = last->train_acc;
     s->test_acc = last->test_acc;
+    s->test_acc_flip = last->test_acc_flip;
     s->best_test_acc = best->test_acc;
     s->best_epoch = best->epoch;
     s->images_per_second =
@@ -446,6 +458,7 @@ int cln_run_write_summary(const cln_run *run, const cln_summary *s, cln_error *e
         "best_test_acc", number(s->best_test_acc), "best_epoch", s->best_epoch, "images_per_second",
         rounded(s->images_per_second, 10), "seconds", rounded(s->seconds, 1000), "device",
         cln_run_text(s->device), "seed", (json_int_t)s->seed, "weights_sha256", s->weights_sha256);
+    value = with_flip(value, s->test_acc_flip);
     int rc = value == NULL
                  ? CLN_FAIL(err, CLN_ERR_MEMORY, "cannot make %s/" CLN_RUN_SUMMARY, run->dir)
                  : cln_run_write_json(run, CLN_RUN_SUMMARY, value, err);

@@ -88,6 +88,7 @@ typedef struct cln_summary {
     uint64_t seed;
     int epochs;                 /* that were trained */
     double train_acc, test_acc; /* of the last one, in percent */
+    double test_acc_flip;       /* likewise, with flip; NAN: none, and no key */
     double best_test_acc;
     int best_epoch;           /* the first that reached it */
     double images_per_second; /* median over the epochs */

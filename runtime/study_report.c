@@ -104,12 +104,15 @@ static void sampling_error(cln_document *d, const cln_comparison *c)
 static void accuracy_table(cln_document *d, const cln_comparison *c)
 {
     static const char *const columns[] = {"norm",      "seeds",      "test %, last epoch", "95 % interval", "test %, best epoch",
-                                          "train %",   "parameters", "s per epoch",        "images/s"};
-    cln_document_table(d, columns, "lrrrrrrrr", 9);
+                                          "train %",   "parameters", "s per epoch",        "images/s", "test %, with flip"};
+    bool flip = false;
+    for (int i = 0; i < c->n_base; i++)
+        flip = flip || isfinite(c->base[i]->flip.mean);
+    cln_document_table(d, columns, "lrrrrrrrrr", flip ? 10 : 9);
     for (int i = 0; i < c->n_base; i++) {
         const cln_group *g = c->base[i];
         char seeds[16], test[CLN_CELL], strong[CLN_CELL + 4], interval[CLN_CELL], best[CLN_CELL], train[CLN_CELL], params[CLN_CELL],
-            seconds[CLN_CELL], rate[CLN_CELL];
+            seconds[CLN_CELL], rate[CLN_CELL], flipped[CLN_CELL];
         snprintf(seeds, sizeof seeds, "%d", g->n);
         snprintf(strong, sizeof strong, CLN_STRONG "%s" CLN_WEAK, cln_text_stats(test, g->test, 2));
         const char *const cells[] = {g->label,
@@ -120,9 +123,13 @@ static void accuracy_table(cln_document *d, const cln_comparison *c)
                                      cln_text_stats(train, g->train, 2),
                                      cln_text_count(params, g->runs[0]->params),
                                      cln_text_stats(seconds, g->seconds, 2),
-                                     cln_text_stats(rate, g->rate, 0)};
+                                     cln_text_stats(rate, g->rate, 0),
+                                     cln_text_stats(flipped, g->flip, 2)};
         cln_document_row(d, cells);
     }
+    if (flip)
+        cln_document_paragraph(d, "With flip: the last epoch by the mean of the logits of an image and of its mirror image. All else is "
+                                  "of the single view.");
     cln_document_paragraph(d, "Mean \xc2\xb1 standard deviation over seeds; 95 %% intervals of the mean by Student's t. The last epoch "
                               "counts: the best one is chosen on the test set and flatters. Test images are seen once, as they "
                               "are; train accuracy is the running one on augmented images.");

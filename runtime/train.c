@@ -359,7 +359,7 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
     rc = cln_trainer_evaluate(t, &eval, err);
     if (!rc) {
         *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
-                             eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began};
+                             eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began, eval.acc_flip};
         t->epoch++;
         t->step = 0;
         t->seconds = 0;

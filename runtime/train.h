@@ -56,6 +56,10 @@ void cln_state_clear(cln_state *s);
  * The loss's totals are left as they were. logits: (feed->n, classes), in that order, too; NULL: not wanted. */
 int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, cln_evaluation *out, cln_error *err);
 
+/* Test-time augmentation, never mixed with the single view: the accuracy in percent of the mean of `logits`, which
+ * cln_evaluate gave, and those of the mirrored images. */
+int cln_evaluate_flip(cln_plan *plan, cln_feed *feed, cln_loss *loss, const float *logits, double *acc, cln_error *err);
+
 /* Replays the epoch up to `bad_step` and fills *err with CLN_ERR_DIVERGED: epoch, step, the layer that first
  * gave a value that is not finite. Always returns a negative code. */
 int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err);

@@ -33,7 +33,7 @@ static void make_metrics(cln_metrics *m, int n)
     for (int i = 0; i < n; i++) {
         double done = (i + 1.0) / n;
         m[i] = (cln_metrics){
-            i + 1, 0.1, 2.3 - done, 20 + 55 * done, 2.1 - done, 25 + 45 * sqrt(done), 4000, 12};
+            i + 1, 0.1, 2.3 - done, 20 + 55 * done, 2.1 - done, 25 + 45 * sqrt(done), 4000, 12, NAN};
     }
 }
 
@@ -79,7 +79,7 @@ START_TEST(odd_values)
             is_png("c.png", WIDTH, HEIGHT);
         }
     for (int i = 0; i < N_ODD; i++) { /* a single value, and only such */
-        m[0] = (cln_metrics){1, 0, odd[i], odd[i], odd[i], odd[i], 0, 0};
+        m[0] = (cln_metrics){1, 0, odd[i], odd[i], odd[i], odd[i], 0, 0, NAN};
         OK(cln_figure_curves(at("c.png"), "", m, 1, &err));
     }
 }

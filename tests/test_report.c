@@ -66,13 +66,14 @@ static cln_result *add(const char *norm, int seed, int batch, int groups, double
     r->best_epoch = EPOCHS - 1;
     r->train_acc = test + 1;
     r->test_acc = test;
+    r->test_acc_flip = NAN;
     r->best_test_acc = test + 0.1;
     r->images_per_second = 4000;
     r->seconds = 10.0 * EPOCHS;
     r->metrics = calloc(EPOCHS, sizeof *r->metrics);
     r->n_metrics = EPOCHS;
     for (int i = 0; i < EPOCHS; i++)
-        r->metrics[i] = (cln_metrics){i + 1, 0.1, 2.3 - 0.1 * i, test - EPOCHS + i, 2.2 - 0.1 * i, test - EPOCHS + 1 + i, 4000, 10};
+        r->metrics[i] = (cln_metrics){i + 1, 0.1, 2.3 - 0.1 * i, test - EPOCHS + i, 2.2 - 0.1 * i, test - EPOCHS + 1 + i, 4000, 10, NAN};
     r->has_outcome = true;
     make_outcome(&r->outcome);
     return r;

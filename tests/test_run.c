@@ -403,16 +403,16 @@ END_TEST
 /* ---- metrics --------------------------------------------------------------------------------- */
 
 static const cln_metrics sample[] = {
-    {1, 0.1, 1.5, 40.02, 1.25, 50.5, 4500.04, 11.00049},
-    {2, 0.0625, 1.0 / 3, 70.94, NAN, 80.31, 4000, 12.5},
-    {3, 5e-7, INFINITY, 70, 0.5, 79, 5000, 13},
+    {1, 0.1, 1.5, 40.02, 1.25, 50.5, 4500.04, 11.00049, NAN},
+    {2, 0.0625, 1.0 / 3, 70.94, NAN, 80.31, 4000, 12.5, 81.25},
+    {3, 5e-7, INFINITY, 70, 0.5, 79, 5000, 13, NAN},
 };
 static const char *const lines[] = {
     "{\"epoch\": 1, \"lr\": 0.1, \"train_loss\": 1.5, \"train_acc\": 40.02, \"test_loss\": 1.25, "
     "\"test_acc\": 50.5, \"images_per_second\": 4500.0, \"seconds\": 11.0}\n",
     "{\"epoch\": 2, \"lr\": 0.0625, \"train_loss\": 0.333333333333333, \"train_acc\": 70.94, "
     "\"test_loss\": null, "
-    "\"test_acc\": 80.31, \"images_per_second\": 4000.0, \"seconds\": 12.5}\n",
+    "\"test_acc\": 80.31, \"images_per_second\": 4000.0, \"seconds\": 12.5, \"test_acc_flip\": 81.25}\n",
     "{\"epoch\": 3, \"lr\": 5e-7, \"train_loss\": null, \"train_acc\": 70.0, \"test_loss\": 0.5, "
     "\"test_acc\": 79.0, \"images_per_second\": 5000.0, \"seconds\": 13.0}\n",
 };
@@ -453,6 +453,8 @@ START_TEST(metrics_round_trip)
     ck_assert_double_eq_tol(m[1].train_loss, 1.0 / 3, 1e-14);
     ck_assert_double_nan(m[1].test_loss);
     ck_assert_double_nan(m[2].train_loss);
+    ck_assert_double_nan(m[0].test_acc_flip);
+    ck_assert_double_eq(m[1].test_acc_flip, 81.25);
     free(m);
     cln_run_close(&run);
 }

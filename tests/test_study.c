@@ -208,7 +208,7 @@ static cln_outcome make_outcome(void)
         predicted[i] = i % 3 == 0 ? (data.test_y[i] + 1) % data.classes : data.test_y[i];
         confidence[i] = 0.5f + 0.01f * (float)i;
     }
-    const cln_evaluation e = {0.7, 65, IMAGES, predicted, confidence};
+    const cln_evaluation e = {0.7, 65, IMAGES, predicted, confidence, NAN};
     ck_assert_uint_ge(data.n_test, IMAGES);
     OK(cln_outcome_of(&data, data.test_x, data.test_y, &e, &o, &err));
     return o;

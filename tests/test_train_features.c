@@ -157,6 +157,66 @@ START_TEST(average_is_what_counts)
 }
 END_TEST
 
+/* ---- test-time flip ------------------------------------------------------------------------------ */
+
+static void mirror_rows(uint8_t *images, size_t rows, int w)
+{
+    for (size_t r = 0; r < rows; r++, images += w)
+        for (int x = 0; x < w / 2; x++) {
+            const uint8_t left = images[x];
+            images[x] = images[w - 1 - x];
+            images[w - 1 - x] = left;
+        }
+}
+
+static float *logits_of_test(const cln_trainer *t)
+{
+    float *logits = calloc((size_t)t->test->n * (size_t)data.classes, sizeof *logits);
+    cln_evaluation e;
+    OK(cln_evaluate(t->plan, t->test, t->loss, logits, &e, &err));
+    cln_evaluation_clear(&e);
+    return logits;
+}
+
+/* Against logits of images that were mirrored here; and the single view is not touched by it. */
+START_TEST(flip_is_the_mean_of_both)
+{
+    cln_train_options o = stripes_options("ln");
+    cln_metrics m[2];
+    cln_evaluation e;
+    float *plain[2];
+    int hits = 0;
+    for (int i = 0; i < 2; i++) {
+        o.test_flip = i;
+        cln_trainer *t = stripes_trainer(dev, &data, &o);
+        OK(cln_trainer_epoch(t, NULL, NULL, &m[i], NULL, &err));
+        OK(cln_trainer_evaluate(t, &e, &err));
+        ck_assert(e.acc == m[i].test_acc && (i ? e.acc_flip == m[i].test_acc_flip : isnan(e.acc_flip)));
+        cln_evaluation_clear(&e);
+        OK(cln_trainer_export(t, at("model"), &err));
+        cln_trainer_free(t);
+    }
+    ck_assert(m[0].test_acc == m[1].test_acc && m[0].test_loss == m[1].test_loss && isnan(m[0].test_acc_flip));
+    for (int i = 0; i < 2; i++) {
+        cln_trainer *t = stripes_trainer(dev, &data, &o);
+        OK(cln_trainer_import(t, at("model"), &err));
+        plain[i] = logits_of_test(t);
+        cln_trainer_free(t);
+        mirror_rows(data.test_x, (size_t)STRIPES_TEST * 3 * STRIPES_SIDE, STRIPES_SIDE);
+    }
+    for (int n = 0; n < STRIPES_TEST; n++) {
+        const float *a = plain[0] + n * data.classes, *b = plain[1] + n * data.classes;
+        int best = 0;
+        for (int k = 1; k < data.classes; k++)
+            best = (double)a[k] + b[k] > (double)a[best] + b[best] ? k : best;
+        hits += best == data.test_y[n];
+    }
+    ck_assert_double_eq_tol(m[1].test_acc_flip, 100.0 * hits / STRIPES_TEST, 1e-9);
+    free(plain[0]);
+    free(plain[1]);
+}
+END_TEST
+
 /* ---- wrong values -------------------------------------------------------------------------------- */
 
 START_TEST(wrong_options)
@@ -186,6 +246,7 @@ int main(void)
     tcase_add_loop_test(c, resumed, 0, 3);
     tcase_add_loop_test(c, average_follows, 0, 2);
     tcase_add_test(c, average_is_what_counts);
+    tcase_add_test(c, flip_is_the_mean_of_both);
     tcase_add_test(c, wrong_options);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -17,7 +17,7 @@
 typedef struct evaluation {
     const char *data_path, *device, *model, *logits_path;
     const char *net_name, *norm, *groups; /* of a file that does not tell; NULL: not given */
-    bool json;
+    bool json, flip;
     cln_st_file file;
     cln_model_info info;
     cln_dataset *data;
@@ -42,6 +42,7 @@ static void print_help(void)
            "  --device D     as for clnorm train\n"
            "  --logits FILE  write the outputs for the test images, too: a matrix for numpy.load (.npy),\n"
            "                 float32, a row an image in the order of the test set, a column a class\n"
+           "  --flip         also the accuracy of the mean over an image and its mirror image\n"
            "  --json         print JSON\n"
            "  --help         print this\n"
            "\n"
@@ -58,7 +59,8 @@ static int parse(int argc, char **argv, evaluation *e)
     static const struct option options[] = {{"data", required_argument, NULL, 'd'},   {"device", required_argument, NULL, 'D'},
                                             {"logits", required_argument, NULL, 'l'}, {"model", required_argument, NULL, 'm'},
                                             {"norm", required_argument, NULL, 'n'},   {"groups", required_argument, NULL, 'g'},
-                                            {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'}, {0}};
+                                            {"json", no_argument, NULL, 'j'},         {"flip", no_argument, NULL, 'f'},
+                                            {"help", no_argument, NULL, 'h'}, {0}};
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
@@ -69,6 +71,7 @@ static int parse(int argc, char **argv, evaluation *e)
         case 'n': e->norm = optarg; break;
         case 'g': e->groups = optarg; break;
         case 'j': e->json = true; break;
+        case 'f': e->flip = true; break;
         case 'h': print_help(); return CLN_EXIT_OK;
         default: return CLN_EXIT_USAGE;
         }
@@ -178,6 +181,8 @@ static void print_text(const evaluation *e, const cln_evaluation *r, const int *
             printf(" %5d", matrix[i * k + j]);
         printf("\n");
     }
+    if (e->flip)
+        printf("\ntest accuracy with flip (mean over an image and its mirror image) %.2f %%\n", r->acc_flip);
 }
 
 static int print_json(const evaluation *e, const cln_evaluation *r, const int *matrix)
@@ -198,6 +203,7 @@ static int print_json(const evaluation *e, const cln_evaluation *r, const int *m
     }
     json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:f, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
                             "accuracy", r->acc, "loss", r->loss, "classes", classes, "confusion", rows);
+    whole = (!e->flip || !json_object_set_new(all, "accuracy_flip", json_real(r->acc_flip))) && whole;
     if (!whole) {
         json_decref(all);
         all = NULL;
@@ -215,13 +221,15 @@ int cln_cmd_eval(int argc, char **argv)
     if (status >= 0)
         return status;
     int rc = set_up(&e, &err);
-    if (!rc && e.logits_path && !(logits = calloc(e.data->n_test, (size_t)e.data->classes * sizeof *logits)))
+    if (!rc && (e.logits_path || e.flip) && !(logits = calloc(e.data->n_test, (size_t)e.data->classes * sizeof *logits)))
         rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc)
         rc = cln_evaluate(e.plan, e.feed, e.loss, logits, &r, &err);
+    if (!rc && e.flip)
+        rc = cln_evaluate_flip(e.plan, e.feed, e.loss, logits, &r.acc_flip, &err);
     if (!rc)
         cln_program_cache_save(e.dev);
-    if (!rc && logits)
+    if (!rc && e.logits_path)
         rc = cln_npy_write(e.logits_path, logits, e.data->n_test, (size_t)e.data->classes, &err);
     if (!rc && !(matrix = confusion(&e, &r)))
         rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");

@@ -1,6 +1,7 @@
 /* clnorm train: the main job. Trains a network and leaves a run folder (see runtime/run.h). */
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,9 +174,12 @@ static bool on_epoch(void *arg, const cln_metrics *m)
     const int epochs = s->set.options.epochs;
     if (s->bar)
         fprintf(stderr, "\r\033[K");
+    char flip[32] = "";
+    if (!isnan(m->test_acc_flip))
+        snprintf(flip, sizeof flip, "with flip %6.2f %%  ", m->test_acc_flip);
     if (!s->set.quiet)
-        printf("epoch %*d/%d  lr %.5f  train %.4f %6.2f %%  test %.4f %6.2f %%  %.0f images/s  %.1f s\n",
-               epochs > 99 ? 3 : 2, m->epoch, epochs, m->lr, m->train_loss, m->train_acc, m->test_loss, m->test_acc,
+        printf("epoch %*d/%d  lr %.5f  train %.4f %6.2f %%  test %.4f %6.2f %%  %s%.0f images/s  %.1f s\n",
+               epochs > 99 ? 3 : 2, m->epoch, epochs, m->lr, m->train_loss, m->train_acc, m->test_loss, m->test_acc, flip,
                m->images_per_second, m->seconds);
     fflush(stdout);
     return !cln_cli_interrupted();

@@ -2,7 +2,7 @@
 # Reports of studies and single runs: whole in themselves, well-formed, the same for the same runs; and what is refused.
 . "$(dirname "$0")/lib.sh"
 
-works study --quiet --limit 128 --epochs 1 --batches 64,32 --groups 4,1 --seeds 2 --norms bn,gn --out study
+works study --quiet --limit 128 --epochs 1 --batches 64,32 --groups 4,1 --seeds 2 --norms bn,gn --test-flip 1 --out study
 works report study
 check "it says where it is" grep -q '^10 runs: study/report.html and study/report.md$' out
 for picture in accuracy loss batches groups confusion misclassified-bn misclassified-gn; do
@@ -14,6 +14,8 @@ check "every picture is in the page" [ "$(grep -o '<img width="[0-9]*" src="data
 check "nothing is fetched" no grep -Eq '(src|href)="?(http|//|file)|@import|url\(' study/report.html
 check "the accuracy table: BN" grep -Eq '^\| BN \| 2 \| \*\*[0-9.]+ ± [0-9.]+\*\* \|' study/report.md
 check "the accuracy of the runs" grep -Eq "^\| GN-4 \| 2 \| $(printf '%.2f' "$(value study/s8-gn4-b64-s2/summary.json test_acc)") \|" study/report.md
+check "a column of its own for test-time flip" grep -Eq "^\| GN-4 \| 2 .*\| [0-9.]+ ± [0-9.]+ \|$" study/report.md
+check "its values" grep -q '"test_acc_flip": [0-9]' study/s8-gn4-b64-s2/summary.json
 check "the sample is named" grep -q '^> Trained on the bundled sample' study/report.md
 check "no value that is no number" no grep -Eiq '[ >(]-?(nan|inf)[ <.,)]' study/report.html study/report.md
 

@@ -116,6 +116,13 @@ check "eval: the accuracy of the run" grep -q "accuracy $(printf '%.2f' "$(value
 check "eval: a row a class" [ "$(grep -Ec '^[a-z]+ +[0-9]+\.[0-9]+( +[0-9]+){10}$' out)" -eq 10 ]
 works eval one/model.safetensors --json
 check "eval: the same as JSON" grep -Eq "^  \"accuracy\": $(value one/summary.json test_acc),?\$" out
+check "eval: no flip unless asked for" no grep -q flip out
+works train --quiet --limit 64 --epochs 1 --batch 64 --norm ln --test-flip 1 --out flipped
+flip=$(value flipped/summary.json test_acc_flip)
+works eval flipped --flip
+check "eval: the accuracy with flip of the run" grep -q "with flip .* $(printf '%.2f' "$flip") %" out
+works eval flipped --flip --json
+check "eval: the same as JSON" grep -Eq "^  \"accuracy_flip\": $flip,?\$" out
 error 9 'nowhere' eval nowhere
 mkdir hollow
 error 9 'hollow has no model.safetensors' eval hollow
