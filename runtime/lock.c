@@ -16,8 +16,10 @@ static int busy(const cln_lock *lock, const char *dir, cln_error *err)
     const long pid = n > 0 ? strtol(text, &end, 10) : 0;
     if (end != text && *end == '\n' && pid > 0)
         snprintf(who, sizeof who, " (pid %ld)", pid);
-    return CLN_FAIL(err, CLN_ERR_BUSY, "another process%s is training into %s: wait for its end, or choose another --out", who,
-                    dir);
+    return CLN_FAIL(
+        err, CLN_ERR_BUSY,
+        "another process%s is training into %s: wait for its end, or choose another --out", who,
+        dir);
 }
 
 static int write_pid(const cln_lock *lock, const char *path, cln_error *err)
@@ -39,7 +41,8 @@ int cln_lock_take(cln_lock *lock, const char *dir, cln_error *err)
     if (lock->file < 0)
         return cln_file_error(err, "cannot write", path, errno);
     if (flock(lock->file, LOCK_EX | LOCK_NB) != 0)
-        rc = errno == EWOULDBLOCK ? busy(lock, dir, err) : cln_file_error(err, "cannot lock", path, errno);
+        rc = errno == EWOULDBLOCK ? busy(lock, dir, err)
+                                  : cln_file_error(err, "cannot lock", path, errno);
     else
         rc = write_pid(lock, path, err);
     if (rc)
