@@ -35,11 +35,11 @@ typedef struct {
     int images, th, tw, all;
 } wino_tiles;
 
-INLINE wino_tiles tiles_of(int images, int rows, int width, int unit)
-{
-    const int th = (rows + M - 1) / M, tw = (width + M - 1) / M;
-    return (wino_tiles){images, th, tw, (images * th * tw + unit - 1) / unit * unit};
-}
+// A macro: what a function that returns a struct becomes, Oclgrind 21.10 does not know (llvm.experimental.noalias.scope.decl).
+#define TILES_IN(length) (((length) + M - 1) / M)
+#define TILES_OF(images, rows, width, unit)                                                                            \
+    {images, TILES_IN(rows), TILES_IN(width),                                                                          \
+     ((images) * TILES_IN(rows) * TILES_IN(width) + (unit) - 1) / (unit) * (unit)}
 
 // What an input goes through on its way in: nothing, or the stage before, u = (z - mu) * a + beta and max(u, lo).
 typedef struct {
@@ -208,7 +208,7 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), o
                      float lo)
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
-    const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wo, T);
+    const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wo, T);
     const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
     input_to_points(x, g, n0, r0, h, wd, ci, pad, t, line, vb);
     multiply(vb, u, mb, t.all, ci, co);
@@ -231,7 +231,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
                           int relu, int pool)
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, h), n0 = get_global_id(1) * group;
-    const wino_tiles t = tiles_of(min(group, images - n0), r1 - r0, wd, T);
+    const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wd, T);
     const wino_stage none = {0, mu, a, beta, 0, 0.0f};
     input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
     multiply(vb, u, mb, t.all, co, ci);
@@ -326,7 +326,7 @@ kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, C
     global float *out = part + (long)get_global_id(0) * (weights + co);
     for (int n = first; n < last; n += group)
         for (int r = 0; r < ho; r += rows) {
-            const wino_tiles t = tiles_of(min(group, last - n), min(rows, ho - r), wo, 1);
+            const wino_tiles t = TILES_OF(min(group, last - n), min(rows, ho - r), wo, 1);
             input_to_points(x, g, n, r, h, wd, ci, pad, t, line, vb);
             gradient_of_tiles(dy, n, r, min(r + rows, ho), ho, wo, co, t, mb);
             multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co);

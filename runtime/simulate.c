@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORKGROUP, LOCAL, ALLOC, WIDTH, ALIGN, LIMITS, MAX_TEXT = 200 };
+enum { WORKGROUP, LOCAL, ALLOC, WIDTH, ALIGN, CACHED, LIMITS, MAX_TEXT = 200 };
 
 static const struct {
     const char *name, *expected;
@@ -15,7 +15,8 @@ static const struct {
                     [LOCAL] = {"local", "bytes of local memory, 1 or more", 1ull << 40},
                     [ALLOC] = {"alloc", "bytes of a buffer, 1 or more", 1ull << 60},
                     [WIDTH] = {"width", "1, 2, 4, 8 or 16", 16},
-                    [ALIGN] = {"align", "bytes, a power of two up to 1M", 1ull << 20}};
+                    [ALIGN] = {"align", "bytes, a power of two up to 1M", 1ull << 20},
+                    [CACHED] = {"cached", "1, or not given", 1}};
 
 /* "8M"; 0: not a number of 1 or more. */
 static unsigned long long read_bytes(const char *text)
@@ -46,7 +47,7 @@ static int read_limit(char *item, unsigned long long value[LIMITS], cln_error *e
     if (i == LIMITS)
         return CLN_FAIL(
             err, CLN_ERR_ARGUMENT,
-            "CLNORM_SIMULATE: '%s' is not one of workgroup=, local=, alloc=, width= and align=",
+            "CLNORM_SIMULATE: '%s' is not one of workgroup=, local=, alloc=, width=, align= and cached=",
             item);
     if (value[i])
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "CLNORM_SIMULATE: %s is given twice",
@@ -85,6 +86,8 @@ static void apply(cln_device_info *d, const unsigned long long value[LIMITS])
         d->vector_width = (cl_uint)value[WIDTH];
     if (value[ALIGN] > d->base_align)
         d->base_align = (size_t)value[ALIGN];
+    if (value[CACHED])
+        d->local_is_global = true;
 }
 
 int cln_simulate(cln_device_info *list, size_t count, cln_error *err)

@@ -5,8 +5,9 @@
  *     workgroup  work-items of a work-group at most       local  bytes of local memory at most
  *     alloc      bytes of a buffer at most                width  native float vectors: 1, 2, 4, 8 or 16
  *     align      bytes that offsets of sub-buffers must be a multiple of, a power of two
+ *     cached=1   local memory is ordinary memory in a cache, which the Winograd convolutions ask for
  *
- * Bytes take K, M or G (1024). Only `width` can go beyond what the device has. What the device's properties do not
+ * Bytes take K, M or G (1024). Only `width` and `cached` can go beyond what the device has. What the device's properties do not
  * bring about by themselves is refused here with the status that a real device would give. CLBlast asks the device
  * itself: its kernels do not see these limits, and cln_conv_gemm keeps away from devices too small for them. */
 #ifndef CLN_SIMULATE_H

@@ -45,6 +45,7 @@ static const struct {
            {"alloc=8M;width=1", "'alloc=8M;width=1'"},
            {"align=96", "'align=96': align is bytes, a power of two"},
            {"align=2M", "'align=2M'"},
+           {"cached=0", "'cached=0': cached is 1"},
            {"width=1,alloc=1M,width=1", "width is given twice"}};
 enum { N_BAD = sizeof bad / sizeof bad[0] };
 
@@ -66,9 +67,10 @@ END_TEST
 START_TEST(announced)
 {
     cln_device *real = open_as("");
-    cln_device *dev = open_as("align=4K,width=2,alloc=8M,local=4096,workgroup=16");
+    cln_device *dev = open_as("cached=1,align=4K,width=2,alloc=8M,local=4096,workgroup=16");
     ck_assert_str_eq(dev->info.simulated,
-                     "workgroup=16,local=4096,alloc=8388608,width=2,align=4096");
+                     "workgroup=16,local=4096,alloc=8388608,width=2,align=4096,cached=1");
+    ck_assert(dev->info.local_is_global);
     ck_assert_str_eq(dev->info.model, real->info.model);
     ck_assert_str_eq(real->info.name, real->info.model);
     ck_assert_str_eq(real->info.simulated, "");

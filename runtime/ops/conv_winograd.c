@@ -34,12 +34,12 @@ static output output_of(const cln_conv_shape *s, int direction)
     return direction == CLN_CONV_BWD_DATA ? (output){s->h, s->w, s->ci, s->co} : (output){s->ho, s->wo, s->co, s->ci};
 }
 
-/* Rows that make `tiles` tiles, or all rows of several images. */
-static void cut(conv_winograd *c)
+/* Rows that make `wanted` tiles, or all rows of several images. */
+static void cut(conv_winograd *c, int wanted)
 {
     const output o = output_of(&c->s, c->direction);
     const bool params = c->direction == CLN_CONV_BWD_PARAMS;
-    const int wanted = params ? SUM_TILES : ITEM_TILES, tw = cln_div_up(o.w, c->m), th = cln_div_up(o.h, c->m);
+    const int tw = cln_div_up(o.w, c->m), th = cln_div_up(o.h, c->m);
     int rows = 1;
     while (rows < th && 2 * rows * tw <= wanted)
         rows *= 2;
@@ -67,9 +67,12 @@ static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *
     c.m = min_int(o.h, o.w) > 2 ? 4 : 2;
     c.nv = o.c / c.v % 2 == 0 ? 2 : 1;
     c.t = c.v == 16 ? 8 : 4; /* 16 accumulators out of AVX-512's 32 registers, 8 out of 16 */
-    cut(&c);
-    if (c.line + c.vb + c.mb + c.acc > info->local_mem)
-        c.v = 0;
+    for (int wanted = direction == CLN_CONV_BWD_PARAMS ? SUM_TILES : ITEM_TILES; wanted >= 4; wanted /= 2) {
+        cut(&c, wanted);
+        if (c.line + c.vb + c.mb + c.acc <= info->local_mem)
+            return c;
+    }
+    c.v = 0;
     return c;
 }
 

@@ -30,7 +30,8 @@ absent()
 # use COLUMN DIR: the environment that shows this implementation alone, caches that are empty, and the command `on`.
 # Oclgrind runs in one thread, since its plugins are no more than that, with little memory, so that the check of memory
 # is short; -cl-opt-disable keeps LLVM's freeze away, at which it would skip the kernel, and without `restrict` there is
-# no llvm.experimental.noalias.scope.decl, which it does not know either.
+# no llvm.experimental.noalias.scope.decl, which it does not know either. Its local memory passes for a cache, so that
+# the Winograd kernels run on it as well.
 use()
 {
     export CLNORM_CACHE_DIR=$2/kernels XDG_CACHE_HOME=$2/cache POCL_CACHE_DIR=$2/pocl
@@ -43,7 +44,7 @@ use()
             intel_library >"$2/intel.icd"
             export OCL_ICD_VENDORS=$2/intel.icd ;;
         icd:*) export OCL_ICD_VENDORS=${1#icd:} ;;
-        *) prefix=(oclgrind --num-threads 1 --global-mem-size 33554432 --log "$2/log" --max-errors 100
+        *) prefix=(env CLNORM_SIMULATE=cached=1 oclgrind --num-threads 1 --global-mem-size 33554432 --log "$2/log" --max-errors 100
             --build-options "-cl-opt-disable -Drestrict=") ;;
     esac
     case $1 in
