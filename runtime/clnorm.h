@@ -75,6 +75,7 @@ void cln_dataset_free(cln_dataset *data);
 
 typedef enum { CLN_OPTIMIZER_SGD, CLN_OPTIMIZER_ADAMW } cln_optimizer;
 typedef enum { CLN_SCHEDULE_ONECYCLE, CLN_SCHEDULE_COSINE, CLN_SCHEDULE_STEP, CLN_SCHEDULE_CONSTANT } cln_schedule;
+typedef enum { CLN_INITIAL_KAIMING, CLN_INITIAL_DIRAC } cln_initial;
 typedef enum { CLN_FLIP_NONE, CLN_FLIP_RANDOM, CLN_FLIP_ALTERNATING } cln_flip;
 
 /* Every setting of a run; cln_train_defaults fills in the good recipe for a norm. */
@@ -98,6 +99,8 @@ typedef struct cln_train_options {
     double ema;             /* decay of the average of weights that evaluation and export use; 0: the weights themselves */
     cln_flip flip;
     int shift;              /* pixels of reflect-padded translation */
+    cln_initial init;       /* of convolutions: random, or passing on what they read as far as channels go */
+    bool whiten;            /* the first convolution begins as a whitening of patches of the training images */
     uint32_t seed;
     int val_split;          /* hold out the last K training images in place of the test set; 0: none */
     bool test_flip;         /* evaluate on mirrored images, too */

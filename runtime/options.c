@@ -10,6 +10,7 @@
 
 static const char *const optimizers[] = {"sgd", "adamw", NULL};
 static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
+static const char *const inits[] = {"kaiming", "dirac", NULL};
 static const char *const flips[] = {"none", "random", "alternating", NULL};
 static const char *const classes[] = {"auto", "vector", "simt", NULL};
 static const char *const convs[] = {"auto", "vector", "simt", "gemm", "winograd", NULL};
@@ -39,6 +40,9 @@ const cln_field cln_fields[] = {
           "evaluated and exported (0: none; 0.99 for a start)"),
     FIELD("flip", CLN_FIELD_CHOICE, flip, flips, 0, "mirroring: none, random, alternating (by epoch)"),
     FIELD("shift", CLN_FIELD_INT, shift, NULL, 0, "translation by up to so many pixels, reflected"),
+    FIELD("init", CLN_FIELD_CHOICE, init, inits, 0, "weights of convolutions: kaiming (random), dirac (pass on their input, the "
+          "further channels random)"),
+    FIELD("whiten", CLN_FIELD_FLAG, whiten, NULL, 0, "0 or 1: the first convolution begins with eigenvectors of patches"),
     FIELD("seed", CLN_FIELD_UINT, seed, NULL, 0, "of weights, order and augmentation"),
     FIELD("val-split", CLN_FIELD_INT, val_split, NULL, 0, "test on the last K training images instead"),
     FIELD("test-flip", CLN_FIELD_FLAG, test_flip, NULL, 0, "0 or 1: also the accuracy of the mean over an image and its mirror "

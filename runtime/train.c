@@ -1,6 +1,7 @@
 #include "train.h"
 
 #include "dataset.h"
+#include "init.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,12 +58,18 @@ double cln_train_lr(const cln_train_options *o, int step, int total)
 
 /* ---- making and freeing -------------------------------------------------------------------------- */
 
+/* That are trained on. */
+static int images_of(const cln_trainer *t)
+{
+    const int rest = (int)t->data->n_train - t->options.val_split;
+    return t->options.limit && t->options.limit < rest ? t->options.limit : rest;
+}
+
 static int new_feeds(cln_trainer *t, cln_error *err)
 {
     const cln_dataset *d = t->data;
     const size_t image = (size_t)d->c * (size_t)d->h * (size_t)d->w;
-    const int held = t->options.val_split, rest = (int)d->n_train - held;
-    const int n = t->options.limit && t->options.limit < rest ? t->options.limit : rest;
+    const int held = t->options.val_split, rest = (int)d->n_train - held, n = images_of(t);
     int rc = cln_feed_new(t->dev, d->train_x, d->train_y, n, d->c, d->h, d->w, d->mean, d->std, &t->train, err);
     if (!rc && held)
         rc = cln_feed_new(t->dev, d->train_x + (size_t)rest * image, d->train_y + rest, held, d->c, d->h, d->w, d->mean,
@@ -113,6 +120,10 @@ static int new_plan(cln_trainer *t, cln_error *err)
         rc = cln_plan_new(t->dev, t->net, &p, &t->plan, err);
     if (!rc)
         rc = cln_plan_init(t->plan, o->seed, err);
+    if (!rc && o->init == CLN_INITIAL_DIRAC)
+        rc = cln_init_dirac(t->plan, err);
+    if (!rc && o->whiten)
+        rc = cln_init_whiten(t->plan, t->data, (size_t)images_of(t), err);
     if (!rc)
         rc = cln_optim_new(t->plan, o->optimizer, t->micro < o->batch, &t->optim, err);
     if (!rc && o->ema > 0)

@@ -8,6 +8,8 @@
 
 #include "common/scratch.h"
 #include "common/stripes.h"
+#include "common/values.h"
+#include "eigen.h"
 
 static cln_dataset data;
 static cln_device *dev;
@@ -78,6 +80,8 @@ START_TEST(resumed)
         o.ema = 0.9;
     else
         o.norm_lr = 4;
+    o.whiten = _i == 1; /* what a run begins with is not made again when it goes on */
+    o.init = _i == 1 ? CLN_INITIAL_DIRAC : CLN_INITIAL_KAIMING;
     resume(&o, &plain);
 }
 END_TEST
@@ -217,6 +221,129 @@ START_TEST(flip_is_the_mean_of_both)
 }
 END_TEST
 
+/* ---- initial weights ----------------------------------------------------------------------------- */
+
+/* Values and vectors of a random symmetric matrix, and of a diagonal one. */
+START_TEST(eigenvectors)
+{
+    enum { N = 27 };
+    double a[N * N], before[N * N], v[N * N];
+    float *values = cln_test_random(N * N, 5);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j <= i; j++)
+            a[i * N + j] = a[j * N + i] = _i ? (i == j ? i : 0) : (double)values[i * N + j];
+    memcpy(before, a, sizeof a);
+    cln_eigen_symmetric(a, v, N);
+    for (int k = 0; k < N; k++) {
+        ck_assert(k == 0 || a[k * N + k] <= a[(k - 1) * N + k - 1]);
+        for (int i = 0; i < N; i++) {
+            double product = 0, dot = 0;
+            for (int j = 0; j < N; j++) {
+                product += before[i * N + j] * v[j * N + k];
+                dot += v[j * N + k] * v[j * N + i];
+            }
+            ck_assert_double_eq_tol(product, a[k * N + k] * v[i * N + k], 1e-13 * N);
+            ck_assert_double_eq_tol(dot, i == k, 1e-13);
+        }
+    }
+    free(values);
+}
+END_TEST
+
+static const cln_slot *slot_of(const cln_trainer *t, const char *name)
+{
+    for (int i = 0; i < t->plan->n_slots; i++)
+        if (strcmp(t->plan->slots[i].name, name) == 0)
+            return &t->plan->slots[i];
+    ck_abort_msg("no %s", name);
+    return NULL;
+}
+
+/* The filters' outputs at all places inside the training images have the unit matrix for their covariance. */
+START_TEST(whitened)
+{
+    enum { OUT = 16, PAIRS = OUT / 2, K = 3, N = STRIPES_SIDE - K + 1 };
+    cln_train_options o = stripes_options("gn");
+    double sum[PAIRS] = {0}, cov[PAIRS][PAIRS] = {{0}};
+    cln_state s = {0};
+    o.whiten = true;
+    cln_trainer *t = stripes_trainer(dev, &data, &o);
+    OK(cln_state_get(t, &s, &err));
+    const float *w = s.weights + slot_of(t, "0.weight")->offset;
+    ck_assert_int_eq((int)slot_of(t, "0.weight")->count, K * K * 3 * OUT);
+    for (int i = 0; i < K * K * 3; i++)
+        for (int f = 0; f < PAIRS; f++)
+            ck_assert(w[i * OUT + f] == -w[i * OUT + PAIRS + f]);
+    for (int p = 0; p < STRIPES_TRAIN * N * N; p++) {
+        const int x0 = p % N, y0 = p / N % N, n = p / N / N;
+        double y[PAIRS] = {0};
+        for (int i = 0; i < K * K * 3; i++) {
+            const int c = i % 3, x = x0 + i / 3 % K, row = y0 + i / 3 / K;
+            const double v = data.train_x[((n * 3 + c) * STRIPES_SIDE + row) * STRIPES_SIDE + x] / 255.0;
+            for (int f = 0; f < PAIRS; f++)
+                y[f] += (double)w[i * OUT + f] * (v - (double)data.mean[c]) / (double)data.std[c];
+        }
+        for (int f = 0; f < PAIRS; f++) {
+            sum[f] += y[f];
+            for (int g = 0; g < PAIRS; g++)
+                cov[f][g] += y[f] * y[g];
+        }
+    }
+    const double count = STRIPES_TRAIN * N * N;
+    for (int f = 0; f < PAIRS; f++)
+        for (int g = 0; g < PAIRS; g++)
+            ck_assert_double_eq_tol(cov[f][g] / count - sum[f] / count * sum[g] / count, f == g, f == g ? 0.02 : 1e-4);
+    cln_state_clear(&s);
+    cln_trainer_free(t);
+}
+END_TEST
+
+/* With 16 channels from 3, and with 16 from 32; the classifier's weights are what they would be. */
+START_TEST(dirac)
+{
+    static const struct {
+        const char *name;
+        int k, in, out, passed;
+    } list[] = {{"0.weight", 3, 3, 16, 3}, {"3.weight", 3, 16, 32, 16}, {"6.weight", 1, 32, 16, 16}, {"33.weight", 1, 32, STRIPES_CLASSES, 0}};
+    cln_train_options o = stripes_options("bn");
+    cln_state s[2] = {{0}};
+    cln_trainer *t = NULL;
+    for (int i = 0; i < 2; i++) {
+        cln_trainer_free(t);
+        o.init = i ? CLN_INITIAL_DIRAC : CLN_INITIAL_KAIMING;
+        t = stripes_trainer(dev, &data, &o);
+        OK(cln_state_get(t, &s[i], &err));
+    }
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
+        const cln_slot *slot = slot_of(t, list[i].name);
+        const int in = list[i].in, out = list[i].out, centre = list[i].k / 2 * (list[i].k + 1);
+        ck_assert_int_eq((int)slot->count, list[i].k * list[i].k * in * out);
+        for (int j = 0; j < (int)slot->count; j++) {
+            const int place = j / out / in, c = j / out % in, f = j % out;
+            const float drawn = s[0].weights[slot->offset + (size_t)j], got = s[1].weights[slot->offset + (size_t)j];
+            ck_assert(f < list[i].passed ? got == (place == centre && c == f) : got == drawn);
+        }
+    }
+    cln_state_clear(&s[0]);
+    cln_state_clear(&s[1]);
+    cln_trainer_free(t);
+}
+END_TEST
+
+/* Without a convolution that reads the images there is nothing to whiten. */
+START_TEST(nothing_to_whiten)
+{
+    const char *net = "gap\nconv 8 k=1\n$norm\nrelu\nconv $classes k=1 bias=1\n";
+    cln_train_options o = stripes_options("ln");
+    cln_trainer *t = NULL;
+    put("flat.net", net, strlen(net));
+    snprintf(o.model, sizeof o.model, "%s", at("flat.net"));
+    o.whiten = true;
+    ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
+    ck_assert_msg(strstr(err.text, "whiten: no convolution of flat"), "%s", err.text);
+}
+END_TEST
+
 /* ---- wrong values -------------------------------------------------------------------------------- */
 
 START_TEST(wrong_options)
@@ -247,6 +374,10 @@ int main(void)
     tcase_add_loop_test(c, average_follows, 0, 2);
     tcase_add_test(c, average_is_what_counts);
     tcase_add_test(c, flip_is_the_mean_of_both);
+    tcase_add_loop_test(c, eigenvectors, 0, 2);
+    tcase_add_test(c, whitened);
+    tcase_add_test(c, dirac);
+    tcase_add_test(c, nothing_to_whiten);
     tcase_add_test(c, wrong_options);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
