@@ -51,7 +51,7 @@ typedef struct {
 
 // One row of tiles along y, V channels from c: all columns of the patches whose first input row is iy0, to line.
 // Columns and rows outside the image x are zeros; `inside`: all rows are in it.
-INLINE void patches_along_y(const int staged, const int inside, conv_in x, wino_stage g, int n, int iy0, int ih, int iw,
+APART void patches_along_y(const int staged, const int inside, conv_in x, wino_stage g, int n, int iy0, int ih, int iw,
                             int ic, int pad, int columns, int c, local vec *line)
 {
     const int cv = ic / V;
@@ -87,7 +87,7 @@ INLINE void patches_along_y(const int staged, const int inside, conv_in x, wino_
 }
 
 // The same along x, to vb: the tiles `tile` and on.
-INLINE void patches_along_x(local const vec *line, int cv, wino_tiles t, int tile, local vec *vb)
+APART void patches_along_x(local const vec *line, int cv, wino_tiles t, int tile, local vec *vb)
 {
     const int columns = t.tw * M + 2, slice = t.all * cv + 1;
     for (int i = 0; i < S; i++)
@@ -111,7 +111,7 @@ INLINE void clear_tiles(local vec *vb, int from, int all, int cv)
 }
 
 // The input of an item: rows [r0, r0 + rows) of the output of images n0 and on.
-INLINE void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
+APART void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
                             local vec *line, local vec *vb)
 {
     const int cv = ic / V, columns = t.tw * M + 2;
@@ -136,7 +136,7 @@ INLINE void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int
 }
 
 // mb[i] = vb[i] u[i] for the S*S matrices
-INLINE void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
 {
     const int in_slice = all * ic + V, out_slice = all * (oc / V) + 1;
     for (int i = 0; i < S * S; i++)
@@ -177,7 +177,7 @@ INLINE void tile_from_points(local const vec *m, int slice, vec bias, int add, g
     }
 }
 
-INLINE void output_from_points(local const vec *mb, conv_in bias, int has_bias, int add, global float *y, int n0,
+APART void output_from_points(local const vec *mb, conv_in bias, int has_bias, int add, global float *y, int n0,
                                int r0, int r1, int oh, int ow, int oc, wino_tiles t)
 {
     const int cv = oc / V, slice = t.all * cv + 1;
@@ -245,7 +245,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 // ---- backward-params ---------------------------------------------------------------------------------------------------
 
 // dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros.
-INLINE void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow, int oc, wino_tiles t, local vec *mb)
+APART void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow, int oc, wino_tiles t, local vec *mb)
 {
     const int cv = oc / V, slice = t.all * cv + 1;
     int tile = 0;
@@ -293,7 +293,7 @@ INLINE void multiply_transposed(local const vec *vb, local const vec *mb, local 
             }
 }
 
-INLINE void weights_of(local const vec *acc, global float *dw, int ic, int oc)
+APART void weights_of(local const vec *acc, global float *dw, int ic, int oc)
 {
     const int slice = ic * (oc / V);
     for (int k = 0; k < slice; k++) {
