@@ -1,5 +1,6 @@
 #include "feed.h"
 
+#include "op.h"
 #include "philox.h"
 
 #include <stdlib.h>
@@ -64,7 +65,9 @@ int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, 
         norm[4 + i] = 1.0f / std[i];
     }
     if (!rc) {
+        const cln_tune_request automatic = {CLN_CLASS_AUTO, -1};
         *feed = (cln_feed){.dev = dev, .n = n, .c = c, .h = h, .w = w};
+        feed->rows = cln_tune_class(&dev->info, &automatic) == CLN_CLASS_VECTOR ? h : 1;
         rc = upload_images(feed, images, err);
     }
     if (!rc)
@@ -126,10 +129,10 @@ int cln_feed_batch(cln_feed *feed, int base, int count, const cln_augment *augme
     for (int i = 0; i < feed->n_chunks && !rc; i++) {
         const int low = i * feed->per_chunk;
         const int high = low + feed->per_chunk < feed->n ? low + feed->per_chunk : feed->n;
-        rc = cln_run(&feed->gather, cln_range3((size_t)feed->h, (size_t)count, 1, 1), err, CLN_MEM(feed->chunks[i]),
-                     CLN_MEM(feed->labels), CLN_MEM(feed->order), CLN_MEM(x), CLN_MEM(y), CLN_INT(low), CLN_INT(high),
+        rc = cln_run(&feed->gather, cln_range3((size_t)cln_div_up(feed->h, feed->rows), (size_t)count, 1, 1), err,
+                     CLN_MEM(feed->chunks[i]), CLN_MEM(feed->labels), CLN_MEM(feed->order), CLN_MEM(x), CLN_MEM(y), CLN_INT(low), CLN_INT(high),
                      CLN_INT(base), CLN_INT(count), CLN_INT(feed->c), CLN_INT(feed->h), CLN_INT(feed->w),
-                     CLN_MEM(feed->norm), CLN_UINT(a->seed), CLN_UINT(a->epoch), CLN_INT(a->flip), CLN_INT(a->shift));
+                     CLN_INT(feed->rows), CLN_MEM(feed->norm), CLN_UINT(a->seed), CLN_UINT(a->epoch), CLN_INT(a->flip), CLN_INT(a->shift));
     }
     return rc;
 }

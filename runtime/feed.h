@@ -9,6 +9,7 @@ typedef struct cln_feed {
     int n, c, h, w;           /* images and their shape */
     cln_tensor *chunks;       /* image bytes, in as few buffers as the maximum allocation allows */
     int n_chunks, per_chunk;  /* images in each but the last */
+    int rows;                 /* of an image that a work-item gathers */
     cln_tensor labels, order, norm;
     cln_kernel gather;
 } cln_feed;
