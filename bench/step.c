@@ -41,20 +41,22 @@ typedef struct contestant {
     cln_trainer *trainer;
     cln_net *net;
     cln_plan *infer; /* NULL: not wanted */
+    bool prepared;   /* what it derives from its weights is there */
 } contestant;
 
 static int train_step(void *arg, cln_error *err) { return cln_train_enqueue(((contestant *)arg)->trainer, 0, 0, err); }
 
 static int infer_batch(void *arg, cln_error *err)
 {
-    const contestant *c = arg;
+    contestant *c = arg;
     int rc = CLN_OK;
     for (int base = 0; base < c->batch && !rc; base += c->net->input.n) {
         const int left = c->batch - base;
-        const cln_pass pass = {.n = left < c->net->input.n ? left : c->net->input.n, .same_weights = base > 0};
+        const cln_pass pass = {.n = left < c->net->input.n ? left : c->net->input.n, .same_weights = c->prepared};
         rc = cln_feed_batch(c->trainer->train, base, pass.n, NULL, c->infer->input, c->trainer->loss->labels, err);
         if (!rc)
             rc = cln_plan_forward(c->infer, &pass, err);
+        c->prepared = !rc;
     }
     return rc;
 }

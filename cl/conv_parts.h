@@ -119,6 +119,31 @@ APART void conv_leave_sums(global const float *dx, global const float *z, global
     }
 }
 
+// ---- what forward does to y before it writes it -----------------------------------------------------
+
+// max(u, lo); a NaN passes
+INLINE vec conv_activate(vec u, float lo)
+{
+    return select(u, (vec)(lo), u < (vec)(lo));
+}
+
+// y = 2x2 max pooling of rows x cols pixels (both even) that were just written, `pitch` floats apart.
+APART void conv_pool(global const float *full, global float *y, int rows, int cols, int pitch, int channels)
+{
+    for (int r = 0; r < rows; r += 2)
+        for (int x = 0; x < cols; x += 2, y += pitch)
+            for (int c = 0; c < channels; c += V) {
+                global const float *p = full + (r * cols + x) * pitch + c;
+                vec best = VLOAD(p);
+#pragma unroll
+                for (int i = 1; i < 4; i++) {
+                    const vec v = VLOAD(p + ((i >> 1) * cols + (i & 1)) * pitch);
+                    best = select(best, v, (v > best) | isnan(v));
+                }
+                VSTORE(best, y + c);
+            }
+}
+
 // ---- backward-params -------------------------------------------------------------------------------
 
 // Sum of `count` pixels of dy for V channels.

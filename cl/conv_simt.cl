@@ -15,31 +15,45 @@
  * Neighbouring ids are neighbouring channels of the output, so that stores and the larger loads
  * are coalesced. */
 
-kernel void conv_fwd_simt(global const float *x, // (N, H, W, Ci)
-                          global const float *w, // (K, K, Ci, Co)
-                          global const float *b, // (Co) or NULL
-                          global float *y,       // (N, Ho, Wo, Co)
-                          int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P, int bias)
+/* One output without bias; image: (H, W, Ci), w: of the output's channel */
+static float output_at(global const float *image, global const float *w, int oy, int ox, int H, int W, int Ci, int Co,
+                       int K, int S, int P)
 {
-    const int id = get_global_id(0), n = get_global_id(1);
-    if (id >= Ho * Wo * Co)
-        return;
-    const int co = id % Co, ox = id / Co % Wo, oy = id / Co / Wo;
     const int y0 = oy * S - P, x0 = ox * S - P;
     const int ky1 = min(K, H - y0), kx1 = min(K, W - x0);
-    global const float *image = x + (size_t)n * H * W * Ci;
     float sum = 0.0f;
     for (int ky = max(0, -y0); ky < ky1; ky++) {
         float row = 0.0f; /* a sum for each row: shorter chains of roundings */
         for (int kx = max(0, -x0); kx < kx1; kx++) {
             global const float *px = image + ((size_t)(y0 + ky) * W + x0 + kx) * Ci;
-            global const float *pw = w + (size_t)(ky * K + kx) * Ci * Co + co;
+            global const float *pw = w + (size_t)(ky * K + kx) * Ci * Co;
             for (int ci = 0; ci < Ci; ci++)
                 row += px[ci] * pw[(size_t)ci * Co];
         }
         sum += row;
     }
-    y[(size_t)n * Ho * Wo * Co + id] = bias ? sum + b[co] : sum;
+    return sum;
+}
+
+kernel void conv_fwd_simt(global const float *x, // (N, H, W, Ci)
+                          global const float *w, // (K, K, Ci, Co)
+                          global const float *b, // (Co) or NULL
+                          global float *y,       // (N, Ho/pool, Wo/pool, Co), at least lo
+                          int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P, int bias, float lo,
+                          int pool)
+{
+    const int id = get_global_id(0), n = get_global_id(1), across = Wo / pool, count = Ho / pool * across * Co;
+    if (id >= count)
+        return;
+    const int co = id % Co, ox = id / Co % across * pool, oy = id / Co / across * pool;
+    float best = lo;
+    for (int i = 0; i < pool * pool; i++) {
+        const float sum = output_at(x + (size_t)n * H * W * Ci, w + co, oy + i / pool, ox + i % pool, H, W, Ci, Co, K,
+                                    S, P);
+        const float v = bias ? sum + b[co] : sum;
+        best = v <= best || isnan(best) ? best : v; /* a NaN passes, and stays */
+    }
+    y[(size_t)n * count + id] = best;
 }
 
 kernel void conv_bwd_data_simt(global const float *dy, // (N, Ho, Wo, Co)

@@ -76,8 +76,8 @@ INLINE void conv_tile(const int T, vec acc[PMAX * NV], conv_in x, conv_in w, con
 
 // A tile from its first value (bias, what y holds, or 0) to memory; y is the tile's first pixel.
 INLINE void conv_tile_store(const int T, global float *y, conv_in bias, int has_bias, int add,
-                            conv_in x, conv_in w, conv_in zeros, int ix0, int ky0, int ky1,
-                            conv_dims d)
+                            float lo, conv_in x, conv_in w, conv_in zeros, int ix0, int ky0,
+                            int ky1, conv_dims d)
 {
     vec acc[PMAX * NV];
     EACH_SCALAR(j) EACH_VECTOR(v) {
@@ -88,12 +88,14 @@ INLINE void conv_tile_store(const int T, global float *y, conv_in bias, int has_
             acc[j * NV + v] = VLOAD(y + j * d.oc + v * V);
     }
     conv_tile(T, acc, x, w, zeros, ix0, ky0, ky1, d);
-    EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(acc[j * NV + v], y + j * d.oc + v * V);
+    EACH_SCALAR(j) EACH_VECTOR(v)
+        VSTORE(conv_activate(acc[j * NV + v], lo), y + j * d.oc + v * V);
 }
 
 // Rows [r0, r1) of image n, channels from c0. Each row is `big` tiles of P, then tiles of P-1.
 INLINE void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int n,
-                       int c0, int r0, int r1, int big, int has_bias, int add, conv_dims d)
+                       int c0, int r0, int r1, int big, int has_bias, int add, float lo,
+                       conv_dims d)
 {
     for (int oy = r0; oy < r1; oy++) {
         const int iy0 = oy * d.stride - d.pad;
@@ -102,10 +104,10 @@ INLINE void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global
         global float *yr = y + (((long)n * d.oh + oy) * d.ow) * d.oc + c0;
         int ox = 0;
         for (int t = 0; t < big; t++, ox += P)
-            conv_tile_store(P, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
+            conv_tile_store(P, yr + ox * d.oc, bias + c0, has_bias, add, lo, xr, w + c0, zeros,
                             ox * d.stride - d.pad, ky0, ky1, d);
         for (; ox < d.ow; ox += P - 1)
-            conv_tile_store(P - 1, yr + ox * d.oc, bias + c0, has_bias, add, xr, w + c0, zeros,
+            conv_tile_store(P - 1, yr + ox * d.oc, bias + c0, has_bias, add, lo, xr, w + c0, zeros,
                             ox * d.stride - d.pad, ky0, ky1, d);
     }
 }
@@ -114,18 +116,23 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
                      conv_in w,                    // (K, K, Cin, Cout)
                      conv_in bias,                 // (Cout), read when has_bias
                      conv_in zeros,                // Cin zeros
-                     global float *restrict y,     // (N, Ho, Wo, Cout)
+                     global float *restrict y,     // (N, Ho, Wo, Cout), at least lo
                      global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
+                     global float *restrict pooled, // (N, Ho/2, Wo/2, Cout); when pool is 2
                      int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad,
-                     int rows, int big, int has_bias, int has_stats)
+                     int rows, int big, int has_bias, int has_stats, float lo, int pool,
+                     int cols) // of the image, where 1x1 rows were joined
 {
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, ho);
     const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
-    conv_strip(x, w, bias, zeros, y, n, c0, r0, r1, big, has_bias, 0, d);
+    conv_strip(x, w, bias, zeros, y, n, c0, r0, r1, big, has_bias, 0, lo, d);
+    const long at = ((long)n * ho + r0) * wo;
+    if (pool == 2)
+        conv_pool(y + at * co + c0, pooled + at / 4 * co + c0, (r1 - r0) * wo / cols, cols, co, NV * V);
     if (!has_stats)
         return;
-    global const float *ys = y + ((long)n * ho + r0) * wo * co + c0;
+    global const float *ys = y + at * co + c0;
     global float *out = stats + ((long)n * get_global_size(1) + t) * 2 * co + c0;
     for (int v = 0; v < NV; v++)
         conv_moments(ys + v * V, (r1 - r0) * wo, co, out + v * V);
@@ -148,7 +155,7 @@ kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, h);
     const conv_dims d = {ho, wo, co, h, wd, ci, k, 1, pad};
-    conv_strip(dy, wt, wt, zeros, dx, n, c0, r0, r1, big, 0, add, d);
+    conv_strip(dy, wt, wt, zeros, dx, n, c0, r0, r1, big, 0, add, -INFINITY, d);
     if (!has_sums)
         return;
     const int at = n * coef_stride + c0;

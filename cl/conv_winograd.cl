@@ -157,8 +157,8 @@ APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int 
 }
 
 // One tile, one vector of channels: from its products m to the pixels of y that exist.
-INLINE void tile_from_points(local const vec *m, int slice, vec bias, int add, global float *y, int rows, int columns,
-                             int ow, int oc)
+INLINE void tile_from_points(local const vec *m, int slice, vec bias, int add, float lo, global float *y, int rows,
+                             int columns, int ow, int oc)
 {
     vec half_way[M][S];
     EACH_POINT(j) {
@@ -172,13 +172,13 @@ INLINE void tile_from_points(local const vec *m, int slice, vec bias, int add, g
         from_points(half_way[i], e);
         EACH_PIXEL(j) if (j < columns) {
             global float *to = y + ((long)i * ow + j) * oc;
-            VSTORE(e[j] + (add ? VLOAD(to) : bias), to);
+            VSTORE(conv_activate(e[j] + (add ? VLOAD(to) : bias), lo), to);
         }
     }
 }
 
-APART void output_from_points(local const vec *mb, conv_in bias, int has_bias, int add, global float *y, int n0,
-                               int r0, int r1, int oh, int ow, int oc, wino_tiles t)
+APART void output_from_points(local const vec *mb, conv_in bias, int has_bias, int add, float lo, global float *y,
+                              int n0, int r0, int r1, int oh, int ow, int oc, wino_tiles t)
 {
     const int cv = oc / V, slice = t.all * cv + 1;
     for (int n = 0, tile = 0; n < t.images; n++)
@@ -190,7 +190,7 @@ APART void output_from_points(local const vec *mb, conv_in bias, int has_bias, i
                     vec b = ZERO;
                     if (has_bias)
                         b = VLOAD(bias + c * V);
-                    tile_from_points(mb + tile * cv + c, slice, b, add, to + c * V, r1 - oy, ow - ox, ow, oc);
+                    tile_from_points(mb + tile * cv + c, slice, b, add, lo, to + c * V, r1 - oy, ow - ox, ow, oc);
                 }
             }
 }
@@ -200,19 +200,22 @@ APART void output_from_points(local const vec *mb, conv_in bias, int has_bias, i
 kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), or (staged) z of the stage before
                      conv_in u,                    // (S*S, Cin, Cout)
                      conv_in bias,                 // (Cout), read when has_bias
-                     global float *restrict y,     // (N, Ho, Wo, Cout)
+                     global float *restrict y,     // (N, Ho, Wo, Cout), at least low
                      global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
+                     global float *restrict pooled, // (N, Ho/2, Wo/2, Cout); when pool is 2
                      conv_in mu, conv_in a, conv_in beta, // of that stage
                      local vec *line, local vec *vb, local vec *mb, int images, int h, int wd, int ci, int ho, int wo,
                      int co, int pad, int rows, int group, int has_bias, int has_stats, int staged, int coef_stride,
-                     float lo)
+                     float lo, float low, int pool)
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
     const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wo, T);
     const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
     input_to_points(x, g, n0, r0, h, wd, ci, pad, t, line, vb);
     multiply(vb, u, mb, t.all, ci, co);
-    output_from_points(mb, bias, has_bias, 0, y, n0, r0, r1, ho, wo, co, t);
+    output_from_points(mb, bias, has_bias, 0, low, y, n0, r0, r1, ho, wo, co, t);
+    for (int n = n0; pool == 2 && n < n0 + t.images; n++)
+        conv_pool(y + ((long)n * ho + r0) * wo * co, pooled + ((long)n * ho + r0) * wo / 4 * co, r1 - r0, wo, co, co);
     for (int n = n0; has_stats && n < n0 + t.images; n++)
         for (int c = 0; c < co; c += V)
             conv_moments(y + ((long)n * ho + r0) * wo * co + c, (r1 - r0) * wo, co,
@@ -235,7 +238,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
     const wino_stage none = {0, mu, a, beta, 0, 0.0f};
     input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
     multiply(vb, u, mb, t.all, co, ci);
-    output_from_points(mb, dy, 0, add, dx, n0, r0, r1, h, wd, ci, t);
+    output_from_points(mb, dy, 0, add, -INFINITY, dx, n0, r0, r1, h, wd, ci, t);
     for (int n = n0; has_sums && n < n0 + t.images; n++)
         conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
                         mu + n * coef_stride, a + n * coef_stride, beta, relu, pool, r1 - r0, wd, ci, ci,

@@ -120,6 +120,7 @@ typedef struct cln_node {
     cln_stage *stats_for;                   /* producer: leave tile statistics of y there (stats_for->stat_rows) */
     cln_stage *sums_for;                    /* consumer: leave backward sums of dx[0] there */
     cln_stage *applies;                     /* consumer: x[0] is that stage's z, and it wants the stage's y */
+    const struct cln_node *finishes;        /* producer, inference: y is what the stage of that host makes of it */
     void *impl;                             /* the op's kernels; made by build, released by destroy */
 } cln_node;
 
@@ -158,10 +159,14 @@ typedef struct cln_op {
     /* fusion hooks */
     bool norm;                                       /* may stand where a .net file says $norm (net.c) */
     bool host;                                       /* may host a stage: norms and activations */
+    /* a norm that knows its statistics at inference: (z - state[0]) * param[0] / sqrt(state[1] + eps) + param[1] */
+    bool known_statistics;
     cln_absorb (*absorb)(const cln_layer *layer);    /* what the stage before it may swallow; NULL: no */
     int (*stat_rows)(const cln_node *node);          /* producer: rows per strip it would leave; NULL or 0: cannot */
     int (*sum_rows)(const cln_node *node, const cln_stage *stage); /* consumer: likewise, in z's rows */
     bool (*applies)(const cln_node *node);           /* consumer: can read a stage's z in place of its y; NULL: no */
+    /* producer: can finish a stage of such a norm, or of none, as it writes y: 1: without pooling, 2: with. NULL: 0. */
+    int (*finishes)(const cln_node *node);
 } cln_op;
 
 /* The table of all ops, NULL-terminated, and look-up by word (NULL: none such). */

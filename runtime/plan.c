@@ -26,8 +26,9 @@ static int consumers(const cln_net *net, int i, int *first, int *last)
     return count;
 }
 
-/* Lets the host at `h` swallow the activation and the pool behind it; returns the last layer of the stage. */
-static int absorb_followers(cln_plan *plan, int h)
+/* Lets the host at `h` swallow the activation and (where pool is 2) the pool behind it; returns the last layer of the
+ * stage. */
+static int absorb_followers(cln_plan *plan, int h, int pool)
 {
     const cln_net *net = plan->net;
     cln_stage *stage = plan->nodes[h].stage;
@@ -37,7 +38,7 @@ static int absorb_followers(cln_plan *plan, int h)
         const cln_absorb what = next->op->absorb && next->n_inputs == 1 ? next->op->absorb(next) : CLN_ABSORB_NO;
         if (what == CLN_ABSORB_RELU && !stage->relu && stage->pool == 1)
             stage->relu = true;
-        else if (what == CLN_ABSORB_POOL2 && stage->pool == 1)
+        else if (what == CLN_ABSORB_POOL2 && stage->pool < pool)
             stage->pool = 2;
         else
             break;
@@ -82,6 +83,21 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
     }
 }
 
+/* At inference: whether the layer before the host at `h` can do all that its stage does, with the norm's scale in its
+ * weights; up to which pooling. 0: no. */
+static int finished_by(const cln_plan *plan, int h)
+{
+    const cln_net *net = plan->net;
+    const int from = net->layers[h].input[0];
+    const bool known = !plan->nodes[h].stage->norm || net->layers[h].op->known_statistics;
+    int first, last;
+    if (!plan->options.inference || !plan->options.fuse || from < 0 || !known)
+        return 0;
+    if (!net->layers[from].op->finishes || consumers(net, from, &first, &last) != 1)
+        return 0;
+    return net->layers[from].op->finishes(&plan->nodes[from]);
+}
+
 static void fuse(cln_plan *plan)
 {
     const cln_net *net = plan->net;
@@ -94,8 +110,11 @@ static void fuse(cln_plan *plan)
         /* An activation that hosts its own stage is that stage's activation. */
         *node->stage = (cln_stage){.norm = op->params != NULL, .pool = 1,
                                    .relu = op->absorb && op->absorb(&net->layers[i]) == CLN_ABSORB_RELU};
-        const int end = absorb_followers(plan, i);
-        if (plan->options.fuse)
+        const int finished = finished_by(plan, i), end = absorb_followers(plan, i, finished ? finished : 2);
+        if (finished) {
+            plan->nodes[net->layers[i].input[0]].finishes = node;
+            node->skip = true;
+        } else if (plan->options.fuse)
             fuse_neighbours(plan, i, end);
     }
 }
@@ -483,11 +502,12 @@ char *cln_plan_describe(const cln_plan *plan)
         if (node->skip)
             at += (size_t)snprintf(text + at, room - at, " fused\n");
         else if (layer->op->resolve)
-            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s%s\n",
+            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s%s%s\n",
                                    cln_conv_algo_name(node->tune.fwd),
                                    node->dx[0].mem ? cln_conv_algo_name(node->tune.bwd_data) : "-",
                                    cln_conv_algo_name(node->tune.bwd_params), node->stats_for ? " +stats" : "",
-                                   node->sums_for ? " +sums" : "", node->applies ? " +apply" : "");
+                                   node->sums_for ? " +sums" : "", node->applies ? " +apply" : "",
+                                   node->finishes ? " +finish" : "");
         else
             at += (size_t)snprintf(text + at, room - at, " class=%s v=%d\n",
                                    node->tune.cls == CLN_CLASS_VECTOR ? "vector" : "simt", node->tune.v);

@@ -8,11 +8,18 @@
 extern const cln_op cln_op_conv;
 
 enum { DIRECTIONS = CLN_CONV_BWD_PARAMS + 1 }; /* also their places in node->saved */
+enum { SAVED_WEIGHT = 1, SAVED_BIAS };         /* with a norm folded in; only at inference, where backward needs none */
 
 typedef struct conv_direction {
     const cln_conv_impl *impl; /* NULL: this direction is not wanted */
     void *state;
 } conv_direction;
+
+typedef struct conv_impl {
+    conv_direction direction[DIRECTIONS];
+    cln_kernel fold;
+    cln_conv_shape s;
+} conv_impl;
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
 {
@@ -45,6 +52,12 @@ static bool reads_data(const cln_node *node)
     return node->layer->input[0] < 0;
 }
 
+/* The weights that forward uses are node's, scaled by the norm behind it. */
+static bool folds(const cln_node *node)
+{
+    return node->finishes && node->finishes->stage->norm;
+}
+
 void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *out)
 {
     out->keeps_x = true; /* for the gradient of the weights */
@@ -54,8 +67,25 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
             continue;
         impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch,
                                   &out->saved[d]);
+        if (d == CLN_CONV_FWD && impl_for(node, d)->pools_scratch && cln_conv_finish_of(node).pool == 2)
+            scratch += (size_t)node->layer->in[0].n * s->ho * s->wo * s->co * sizeof(float);
         out->scratch = scratch > out->scratch ? scratch : out->scratch;
     }
+    if (folds(node)) {
+        out->saved[SAVED_WEIGHT] = (size_t)s->k * s->k * s->ci * s->co * sizeof(float);
+        out->saved[SAVED_BIAS] = (size_t)s->co * sizeof(float);
+    }
+}
+
+int cln_conv_finishes(const cln_node *node)
+{
+    return impl_for(node, CLN_CONV_FWD)->finishes;
+}
+
+cln_conv_finish cln_conv_finish_of(const cln_node *node)
+{
+    const cln_stage *stage = node->finishes ? node->finishes->stage : NULL;
+    return stage ? (cln_conv_finish){stage->relu ? 0.0 : -INFINITY, stage->pool} : (cln_conv_finish){-INFINITY, 1};
 }
 
 void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS])
@@ -71,45 +101,70 @@ void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS]
 
 int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err)
 {
-    conv_direction *impl = calloc(DIRECTIONS, sizeof *impl);
+    conv_impl *impl = calloc(1, sizeof *impl);
     if (!impl)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
                         node->layer->index);
     node->impl = impl;
+    impl->s = *s;
+    cln_conv_shape shape = *s; /* as forward sees it */
+    shape.bias = s->bias || folds(node);
     const bool wanted[DIRECTIONS] = {true, node->dy.mem && node->dx[0].mem,
                                      node->dy.mem && node->grad[0].mem};
     for (int d = 0; d < DIRECTIONS; d++) {
         if (!wanted[d])
             continue;
-        impl[d].impl = impl_for(node, d);
-        int rc = impl[d].impl->create(node, s, d, &impl[d].state, err);
+        conv_direction *one = &impl->direction[d];
+        one->impl = impl_for(node, d);
+        int rc = one->impl->create(node, d == CLN_CONV_FWD ? &shape : s, d, &one->state, err);
         if (rc)
             return rc; /* the caller destroys the node */
     }
-    return CLN_OK;
+    return folds(node) ? cln_kernel_new(node->dev, "conv_fold.cl", "conv_fold", "", &impl->fold, err) : CLN_OK;
 }
 
 void cln_conv_destroy(cln_node *node)
 {
-    conv_direction *impl = node->impl;
+    conv_impl *impl = node->impl;
     if (!impl)
         return;
     for (int d = 0; d < DIRECTIONS; d++)
-        if (impl[d].state)
-            impl[d].impl->destroy(impl[d].state);
+        if (impl->direction[d].state)
+            impl->direction[d].impl->destroy(impl->direction[d].state);
+    cln_kernel_free(&impl->fold);
     free(impl);
     node->impl = NULL;
 }
 
 static int run(cln_node *node, int direction, const cln_pass *pass, cln_error *err)
 {
-    const conv_direction *d = (const conv_direction *)node->impl + direction;
+    const conv_impl *impl = node->impl;
+    const conv_direction *d = &impl->direction[direction];
     return d->impl ? d->impl->run(d->state, node, node->saved[direction], pass, err) : CLN_OK;
+}
+
+/* The norm's scale and shift become the convolution's (Jacob et al. 2018, section 3.2). */
+static int fold(const cln_node *node, cln_error *err)
+{
+    const conv_impl *impl = node->impl;
+    const cln_conv_shape *s = &impl->s;
+    const cln_node *norm = node->finishes;
+    return cln_run(&impl->fold, cln_range1((size_t)s->co, (size_t)node->tune.local), err, CLN_MEM(node->param[0]),
+                   CLN_MEM(node->param[1]), CLN_MEM(norm->param[0]), CLN_MEM(norm->param[1]), CLN_MEM(norm->state[0]),
+                   CLN_MEM(norm->state[1]), CLN_MEM(node->saved[SAVED_WEIGHT]), CLN_MEM(node->saved[SAVED_BIAS]),
+                   CLN_INT(s->k * s->k * s->ci), CLN_INT(s->co), CLN_INT(s->bias),
+                   CLN_FLOAT(cln_layer_attr(norm->layer, "eps")));
 }
 
 int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    return run(node, CLN_CONV_FWD, pass, err);
+    if (!folds(node))
+        return run(node, CLN_CONV_FWD, pass, err);
+    cln_node folded = *node;
+    folded.param[0] = node->saved[SAVED_WEIGHT];
+    folded.param[1] = node->saved[SAVED_BIAS];
+    int rc = pass->same_weights ? CLN_OK : fold(node, err);
+    return rc ? rc : run(&folded, CLN_CONV_FWD, pass, err);
 }
 
 int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -237,4 +292,5 @@ const cln_op cln_op_conv = {
     .stat_rows = stat_rows_conv,
     .sum_rows = sum_rows_conv,
     .applies = applies_conv,
+    .finishes = cln_conv_finishes,
 };

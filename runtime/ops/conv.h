@@ -27,12 +27,21 @@ typedef struct cln_conv_impl {
     /* Rows per strip of the statistics / sums epilogue in this direction; 0: has none. NULL: has none. */
     int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
     bool applies; /* forward and backward-params can read a stage's z for x (node->applies) */
+    int finishes; /* forward can run a stage on y (node->finishes): 1: with ReLU, 2: with 2x2 max pooling too; 0: none */
+    bool pools_scratch; /* it leaves y as it is before the pooling in scratch */
     int (*create)(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err);
     void (*destroy)(void *state);
-    /* fwd: x, param -> y (+ node->stats_for). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])
+    /* fwd: x, param -> y (+ node->stats_for, node->finishes: see cln_conv_finish_of). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])
      * (+ node->sums_for). bwd_params: x, dy -> grad[0] (and grad[1] for the bias). saved: own buffer. */
     int (*run)(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err);
 } cln_conv_impl;
+
+/* What forward does to y before it writes it: max(y, lo), then 2x2 max pooling where pool is 2. */
+typedef struct cln_conv_finish {
+    double lo;
+    int pool;
+} cln_conv_finish;
+cln_conv_finish cln_conv_finish_of(const cln_node *node);
 
 extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd;
 
@@ -65,6 +74,7 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
 void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS]);
 int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err);
 void cln_conv_destroy(cln_node *node);
+int cln_conv_finishes(const cln_node *node);
 int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err);
 int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err);
 

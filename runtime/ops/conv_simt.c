@@ -107,12 +107,15 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
     (void)saved;
     if (m->direction == CLN_CONV_BWD_PARAMS)
         return run_params(m, node, n, err);
+    const cln_conv_finish f = cln_conv_finish_of(node);
+    const size_t outputs = (size_t)(s->ho / f.pool) * (size_t)(s->wo / f.pool) * (size_t)s->co;
     if (m->direction == CLN_CONV_FWD)
-        return cln_run(&m->kernel, cln_range3((size_t)s->ho * s->wo * s->co, images, 1, local), err,
+        return cln_run(&m->kernel, cln_range3(outputs, images, 1, local), err,
                        CLN_MEM(node->x[0]), CLN_MEM(node->param[0]), CLN_MEM(node->param[1]),
                        CLN_MEM(node->y), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                        CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                       CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias));
+                       CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_FLOAT(f.lo),
+                       CLN_INT(f.pool));
     return cln_run(&m->kernel, cln_range3((size_t)s->h * s->w * s->ci, images, 1, local), err,
                    CLN_MEM(node->dy), CLN_MEM(node->param[0]), CLN_MEM(node->dx[0]), CLN_INT(s->h),
                    CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
@@ -125,6 +128,7 @@ const cln_conv_impl cln_conv_simt = {
     .supports = simt_supports,
     .memory = simt_memory,
     .strip_rows = NULL,
+    .finishes = 2,
     .create = simt_create,
     .destroy = simt_destroy,
     .run = simt_run,

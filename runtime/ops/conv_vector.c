@@ -137,16 +137,17 @@ static int join_of(const cln_conv_shape *s, int rows)
     return join;
 }
 
-/* The sizes, strips and tiles that the kernel is told. */
-static void cut(conv_vector *c, const cln_device_info *info)
+/* The sizes, strips and tiles that the kernel is told. A strip holds whole windows of the pooling. */
+static void cut(conv_vector *c, const cln_device_info *info, int pool)
 {
     cln_conv_shape *s = &c->s;
     conv_tile *t = &c->tile;
     *t = tile_of(info, s, c->direction);
-    c->cols = s->w;
+    c->cols = c->direction == CLN_CONV_FWD ? s->wo : s->w;
     c->span = c->direction == CLN_CONV_BWD_PARAMS && spans(s);
     c->chunk = chunk_of(s);
     c->rows = rows_of(info, s, c->direction);
+    c->rows = c->rows < pool ? pool : c->rows;
     if (c->direction == CLN_CONV_BWD_PARAMS)
         c->rows =
             cln_div_up(DW_STRIP_BYTES, (s->w * s->ci + s->wo * t->v * t->nv) * (int)sizeof(float));
@@ -190,7 +191,7 @@ static int vector_create(cln_node *node, const cln_conv_shape *s, int direction,
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     c->s = *s;
     c->direction = direction;
-    cut(c, info);
+    cut(c, info, direction == CLN_CONV_FWD ? cln_conv_finish_of(node).pool : 1);
     char options[64];
     snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d", c->tile.v, c->tile.nv,
              c->tile.p, c->tile.pw);
@@ -219,12 +220,15 @@ static int run_fwd(const conv_vector *c, const cln_node *node, int n, cln_error 
 {
     const cln_conv_shape *s = &c->s;
     const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
+    const cln_conv_finish f = cln_conv_finish_of(node);
     return cln_run(&c->main, strips_range(c, s->co, s->ho, n), err, CLN_MEM(node->x[0]),
                    CLN_MEM(node->param[0]), CLN_MEM(node->param[1]), CLN_MEM(node->zeros),
-                   CLN_MEM(node->y), CLN_MEM(stats), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                   CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats),
+                   CLN_MEM(node->y), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                    CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
                    CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->tile.big),
-                   CLN_INT(s->bias), CLN_INT(node->stats_for != NULL));
+                   CLN_INT(s->bias), CLN_INT(node->stats_for != NULL), CLN_FLOAT(f.lo),
+                   CLN_INT(f.pool), CLN_INT(c->cols));
 }
 
 static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, const cln_pass *pass,
@@ -286,6 +290,8 @@ const cln_conv_impl cln_conv_vector = {
     .supports = vector_supports,
     .memory = vector_memory,
     .strip_rows = vector_strip_rows,
+    .finishes = 2,
+    .pools_scratch = true,
     .create = vector_create,
     .destroy = vector_destroy,
     .run = vector_run,

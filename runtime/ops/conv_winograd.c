@@ -160,13 +160,14 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
     if (rc)
         return rc;
     const cln_stage *g = node->applies ? node->applies : &no_stage;
+    const cln_conv_finish f = cln_conv_finish_of(node);
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
-                   CLN_MEM(node->y), CLN_MEM(stats), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta),
+                   CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats), CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta),
                    CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
                    CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
                    CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
                    CLN_INT(node->stats_for != NULL), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
-                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY));
+                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool));
 }
 
 static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass,
@@ -224,6 +225,8 @@ const cln_conv_impl cln_conv_winograd = {
     .memory = winograd_memory,
     .strip_rows = winograd_strip_rows,
     .applies = true,
+    .finishes = 2,
+    .pools_scratch = true,
     .create = winograd_create,
     .destroy = winograd_destroy,
     .run = winograd_run,

@@ -86,4 +86,5 @@ const cln_op cln_op_dense = {
     .destroy = cln_conv_destroy,
     .forward = cln_conv_forward,
     .backward = cln_conv_backward,
+    .finishes = cln_conv_finishes,
 };

@@ -341,7 +341,7 @@ static const cln_attr attrs_eps[] = {EPS, {0}};
 #define NORM STAGE, .norm = true, .params = params_norm, .cost = cost_norm
 
 const cln_op cln_op_bn = {.word = "bn", .help = "batch norm: over N, H, W for each channel", .attrs = attrs_bn,
-                          .whole_batch = true, NORM};
+                          .whole_batch = true, .known_statistics = true, NORM};
 const cln_op cln_op_ln = {.word = "ln", .help = "layer norm: over C, H, W for each sample; affine per channel",
                           .attrs = attrs_eps, NORM};
 const cln_op cln_op_gn = {.word = "gn", .help = "group norm: over C/groups channels, H, W for each sample",
