@@ -44,7 +44,7 @@ const cln_field cln_fields[] = {
           "further channels random)"),
     FIELD("whiten", CLN_FIELD_FLAG, whiten, NULL, 0, "0 or 1: the first convolution begins with eigenvectors of patches"),
     FIELD("seed", CLN_FIELD_UINT, seed, NULL, 0, "of weights, order and augmentation"),
-    FIELD("val-split", CLN_FIELD_INT, val_split, NULL, 0, "test on the last K training images instead"),
+    FIELD("val", CLN_FIELD_INT, val_split, NULL, 0, "hold the last K training images out and test on them; the test set is not touched"),
     FIELD("test-flip", CLN_FIELD_FLAG, test_flip, NULL, 0, "0 or 1: also the accuracy of the mean over an image and its mirror "
           "image, in a column of its own; evaluation takes twice as long"),
     FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
@@ -175,6 +175,25 @@ int cln_option_integers(const char *option, const char *list, int low, int high,
     return CLN_OK;
 }
 
+int cln_option_reals(const char *option, const char *list, double low, double high, double *out, int max, int *count,
+                     cln_error *err)
+{
+    const char *at = list;
+    *count = 0;
+    do {
+        char *end;
+        const double value = strtod(at, &end);
+        if (end == at || (*end && *end != ',') || !(value >= low && value <= high)) /* a NaN fails, too */
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a list of numbers from %g to %g", option, list, low,
+                            high);
+        if (*count == max)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d numbers", option, max);
+        out[(*count)++] = value;
+        at = *end ? end + 1 : end;
+    } while (*at);
+    return CLN_OK;
+}
+
 int cln_option_norms(const char *option, const char *list, cln_norm_name *out, int max, int *count, cln_error *err)
 {
     char text[256], *rest = NULL;
@@ -259,7 +278,7 @@ int cln_options_from_json(const json_t *json, cln_train_options *o, cln_error *e
     cln_train_defaults("bn", &read);
     for (const cln_field *f = cln_fields; f->name; f++)
         if (from_value(f, json_object_get(json, f->name), &read, NULL))
-            return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "the setting \"%s\" is missing or malformed", f->name);
+            return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "the setting \"%s\" is malformed, or missing: another version of clnorm may have begun this run", f->name);
     *o = read;
     return CLN_OK;
 }

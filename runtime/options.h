@@ -37,6 +37,10 @@ int cln_options_resolve(const cln_given *list, int n, cln_train_options *out, cl
 int cln_option_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
                         cln_error *err);
 
+/* "0.1,0.2" likewise. */
+int cln_option_reals(const char *option, const char *list, double low, double high, double *out, int max, int *count,
+                     cln_error *err);
+
 /* "bn,ln" likewise: norms that there are, each once. */
 typedef char cln_norm_name[16];
 int cln_option_norms(const char *option, const char *list, cln_norm_name *out, int max, int *count, cln_error *err);

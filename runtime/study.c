@@ -248,7 +248,7 @@ static bool find_difference(const json_t *here, const json_t *there, char *what,
         }
         return false;
     }
-    char *a = there ? cln_json_dump(there, JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS)) : strdup("nothing");
+    char *a = there ? cln_json_dump(there, JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS)) : strdup("nothing: begun by a version of clnorm without it");
     char *b = cln_json_dump(here, JSON_ENCODE_ANY | JSON_REAL_PRECISION(DIGITS));
     const bool differ = !a || !b || strcmp(a, b) != 0;
     if (differ && a && b && strlen(a) + strlen(b) < 200)

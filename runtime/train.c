@@ -29,7 +29,7 @@ static int check(const cln_train_options *o, const cln_dataset *data, cln_error 
                 {"momentum", o->momentum, 0, 0.99999},    {"beta2", o->beta2, 0, 0.999999},
                 {"weight-decay", o->weight_decay, 0, 10}, {"label-smoothing", o->label_smoothing, 0, 0.9},
                 {"shift", o->shift, 0, (data->w < data->h ? data->w : data->h) - 1},
-                {"groups", o->groups, 0, 65536},          {"val-split", o->val_split, 0, (double)data->n_train - 1},
+                {"groups", o->groups, 0, 65536},          {"val", o->val_split, 0, (double)data->n_train - 1},
                 {"limit", o->limit, 0, 1e9},
                 {"ema", o->ema, 0, 0.999999},             {"norm-lr", o->norm_lr, 0, 1000}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)

@@ -349,7 +349,7 @@ START_TEST(wrong_options)
         int batch, epochs, val_split, shift;
         double lr, warmup, momentum;
     } list[] = {{"batch", 0, 1, 0, 0, 0.1, 0, 0},       {"epochs", 8, 0, 0, 0, 0.1, 0, 0},
-                {"val-split", 8, 1, 150, 0, 0.1, 0, 0}, {"val-split", 8, 1, -1, 0, 0.1, 0, 0},
+                {"val", 8, 1, 150, 0, 0.1, 0, 0}, {"val", 8, 1, -1, 0, 0.1, 0, 0},
                 {"shift", 8, 1, 0, 16, 0.1, 0, 0},      {"lr", 8, 1, 0, 0, -1, 0, 0},
                 {"lr", 8, 1, 0, 0, NAN, 0, 0},          {"warmup", 8, 1, 0, 0, 0.1, 1.5, 0},
                 {"momentum", 8, 1, 0, 0, 0.1, 0, 1}};

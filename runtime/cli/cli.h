@@ -36,6 +36,7 @@ void cln_cli_duration(double seconds, char *out, size_t size);
  * optind is 1; the return value is the exit status. Each answers --help on stdout with 0. */
 int cln_cmd_train(int argc, char **argv);
 int cln_cmd_study(int argc, char **argv);
+int cln_cmd_lr_find(int argc, char **argv);
 int cln_cmd_report(int argc, char **argv);
 int cln_cmd_eval(int argc, char **argv);
 int cln_cmd_bench(int argc, char **argv);

@@ -15,6 +15,7 @@ typedef struct command {
 static const command commands[] = {
     {"train", "train a network; leaves weights, metrics and pictures in a folder", cln_cmd_train},
     {"study", "train with each norm from several seeds, to compare them", cln_cmd_study},
+    {"lr-find", "try learning rates with each norm, on held-out training images", cln_cmd_lr_find},
     {"report", "tables, curves and findings of finished runs, as HTML and Markdown", cln_cmd_report},
     {"eval", "accuracy of a trained model, class by class", cln_cmd_eval},
     {"bench", "time training on a device", cln_cmd_bench},
@@ -49,7 +50,7 @@ static void print_help(void)
            "exit status:\n"
            "   0  success\n"
            "   2  the command line is wrong\n"
-           " 130  interrupted; clnorm train and study have saved their state\n");
+           " 130  interrupted; clnorm train, study and lr-find have saved their state\n");
 #define CLN_EXIT_LINE(name, code, text)                                                            \
     if ((code) != CLN_ERR_ARGUMENT)                                                                \
         printf("  %2d  %s\n", cln_cli_status(code), text);

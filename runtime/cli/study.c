@@ -1,30 +1,18 @@
 /* clnorm study: trains with each norm from several seeds, one run after the other, and goes on where it was stopped. */
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "../job.h"
-#include "../study.h"
 #include "cli.h"
-#include "doctor.h"
+#include "runs.h"
 
 enum { MAX_OPTIONS = 80, FIRST_FIELD = 1000 };
 
 typedef struct session {
     cln_study_axes axes;
     cln_given given[MAX_OPTIONS];
-    const char *data_path, *device, *out;
-    bool plan_only, quiet, allow_failing;
-    cln_dataset *data;
-    cln_device *dev;
-    cln_study *study;
-    cln_job job;
-    const cln_study_run *run; /* that is under way */
-    int number, done, diverged;
-    bool bar;
+    cln_runs runs;
 } session;
 
 /* ---- the command line ---------------------------------------------------------------------------- */
@@ -115,12 +103,12 @@ static int parse(int argc, char **argv, session *s, cln_error *err)
             options[n++] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
     while (!rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
-        case DATA: s->data_path = optarg; break;
-        case DEVICE: s->device = optarg; break;
-        case OUT: s->out = optarg; break;
-        case PLAN: s->plan_only = true; break;
-        case QUIET: s->quiet = true; break;
-        case ALLOW_FAILING: s->allow_failing = true; break;
+        case DATA: s->runs.data_path = optarg; break;
+        case DEVICE: s->runs.device = optarg; break;
+        case OUT: s->runs.out = optarg; break;
+        case PLAN: s->runs.plan_only = true; break;
+        case QUIET: s->runs.quiet = true; break;
+        case ALLOW_FAILING: s->runs.allow_failing = true; break;
         case HELP: print_help(); return CLN_EXIT_OK;
         case '?': return CLN_EXIT_USAGE;
         default:
@@ -142,39 +130,7 @@ static int parse(int argc, char **argv, session *s, cln_error *err)
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
-static int check_device(const session *s, const cln_train_options *o, const cln_net *net, cln_error *err)
-{
-    int rc = cln_first_use_check(s->dev, o, net, err);
-    if (rc != CLN_ERR_DEVICE || !s->allow_failing)
-        return rc;
-    fprintf(stderr, "clnorm: warning: %s\n", err->text);
-    *err = (cln_error){0};
-    return CLN_OK;
-}
-
-/* A short measurement for every kind of run that has not finished from any seed. */
-static int measure(session *s, cln_error *err)
-{
-    cln_study *study = s->study;
-    int rc = CLN_OK;
-    for (int i = 0; i < study->n_runs && !rc; i++) {
-        cln_study_run *run = &study->runs[i];
-        if (run->done || !isnan(run->seconds))
-            continue;
-        if (s->bar)
-            fprintf(stderr, "\rmeasuring %s ...\033[K", run->name);
-        rc = cln_study_measure(s->dev, s->data, &run->options, &run->seconds, err);
-        for (int k = i + 1; k < study->n_runs && !rc; k++)
-            if (study->runs[k].point == run->point && !study->runs[k].done &&
-                strcmp(study->runs[k].options.norm, run->options.norm) == 0)
-                study->runs[k].seconds = run->seconds;
-    }
-    if (s->bar)
-        fprintf(stderr, "\r\033[K");
-    return rc;
-}
-
-static void print_plan(const session *s)
+static void print_plan(const cln_runs *s)
 {
     const cln_study *study = s->study;
     char text[32];
@@ -203,173 +159,26 @@ static void print_plan(const session *s)
     fflush(stdout);
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------- */
-
-static double others_left(const session *s)
-{
-    int unknown;
-    const cln_study_run *run = s->run;
-    return cln_study_left(s->study, &unknown) - run->seconds * (1 - (double)run->epochs_done / run->options.epochs);
-}
-
-static bool on_progress(void *arg, const cln_progress *p)
-{
-    enum { WIDTH = 20 };
-    static const char hashes[] = "####################", dots[] = "....................";
-    const session *s = arg;
-    if (s->bar && p->images_per_second > 0) {
-        char left[32];
-        const int n = s->study->n_runs;
-        const double here = (p->epoch - 1 + (double)p->step / p->steps) / p->epochs;
-        const int full = (int)((s->done + here) * WIDTH / n);
-        cln_cli_duration(p->seconds_left + others_left(s), left, sizeof left);
-        fprintf(stderr, "\r[%.*s%.*s] %d/%d %s, epoch %d/%d, %.2f %%, %.0f images/s, %s left \033[K", full, hashes,
-                WIDTH - full, dots, s->number, n, s->run->name, p->epoch, p->epochs, p->acc, p->images_per_second, left);
-    }
-    return !cln_cli_interrupted();
-}
-
-static bool on_epoch(void *arg, const cln_metrics *m)
-{
-    (void)arg;
-    (void)m;
-    return !cln_cli_interrupted();
-}
-
-static void print_run(const session *s, const cln_summary *r)
-{
-    char took[32], left[32];
-    int unknown;
-    if (s->bar)
-        fprintf(stderr, "\r\033[K");
-    if (s->quiet)
-        return;
-    cln_cli_duration(r->seconds, took, sizeof took);
-    cln_cli_duration(cln_study_left(s->study, &unknown), left, sizeof left);
-    printf("%3d/%d  %-20s train %6.2f %%  test %6.2f %%  %5.0f images/s  %s  (%s left)\n", s->number, s->study->n_runs,
-           s->run->name, r->train_acc, r->test_acc, r->images_per_second, took, left);
-    fflush(stdout);
-}
-
-/* A run that was begun goes on; anything else in its folder is of no use. */
-static int open_run(session *s, const cln_study_run *run, bool *resume, cln_error *err)
-{
-    char dir[CLN_PATH_MAX], path[CLN_PATH_MAX];
-    int rc = cln_study_path(s->study, run, dir, err);
-    if (!rc)
-        rc = cln_path_join(path, sizeof path, dir, CLN_RUN_CONFIG, err);
-    *resume = !rc && cln_file_exists(path);
-    return rc ? rc : cln_run_open(&s->job.run, dir, *resume ? CLN_RUN_RESUME : CLN_RUN_OVERWRITE, err);
-}
-
-static int train_run(session *s, const cln_study_run *run, cln_summary *summary, bool *interrupted, cln_error *err)
-{
-    const cln_job_watch watch = {on_progress, on_epoch, s};
-    bool resume;
-    s->job = (cln_job){.dev = s->dev, .data = s->data, .options = run->options, .small = true};
-    int rc = open_run(s, run, &resume, err);
-    if (!rc)
-        rc = cln_trainer_new(s->dev, s->data, &run->options, &s->job.trainer, err);
-    if (!rc)
-        rc = check_device(s, &run->options, s->job.trainer->net, err);
-    if (!rc)
-        rc = cln_job_begin(&s->job, resume, err);
-    if (!rc)
-        rc = cln_job_train(&s->job, &watch, interrupted, err);
-    if (!rc && !*interrupted)
-        rc = cln_job_finish(&s->job, summary, err);
-    return rc;
-}
-
-/* A run that diverges, and would again, must not keep the others from running. */
-static int run_one(session *s, cln_study_run *run, bool *interrupted, cln_error *err)
-{
-    cln_summary summary = {0};
-    s->run = run;
-    int rc = train_run(s, run, &summary, interrupted, err);
-    if (s->bar)
-        fprintf(stderr, "\r\033[K");
-    if (!rc && !*interrupted) {
-        run->done = true;
-        run->seconds = summary.seconds;
-        s->done++;
-        cln_study_expect(s->study);
-        print_run(s, &summary);
-    }
-    if (rc == CLN_ERR_DIVERGED) {
-        fprintf(stderr, "clnorm: %s: %s\n", run->name, err->text);
-        *err = (cln_error){0};
-        s->diverged++;
-        rc = CLN_OK;
-    }
-    cln_job_clear(&s->job);
-    return rc;
-}
-
-/* A run that was killed between its summary and the end has a checkpoint of no use. */
-static int tidy(session *s, const cln_study_run *run, cln_error *err)
-{
-    cln_run folder = {0};
-    int rc = cln_study_path(s->study, run, folder.dir, err);
-    return rc ? rc : cln_run_drop_checkpoint(&folder, err);
-}
-
-static int run_all(session *s, bool *interrupted, cln_error *err)
-{
-    int rc = cln_study_begin(s->study, err);
-    if (!rc) /* again under the lock: another process may have just ended */
-        rc = cln_study_look(s->study, err);
-    for (int i = 0; i < s->study->n_runs && !rc && !*interrupted; i++) {
-        cln_study_run *run = &s->study->runs[i];
-        s->number = i + 1;
-        rc = run->done ? tidy(s, run, err) : run_one(s, run, interrupted, err);
-        *interrupted = *interrupted || (i + 1 < s->study->n_runs && cln_cli_interrupted());
-    }
-    if (!rc && !*interrupted && s->diverged)
-        rc = CLN_FAIL(err, CLN_ERR_DIVERGED, "%d of the %d runs in %s diverged: a lower --lr in another --out may help",
-                      s->diverged, s->study->n_runs, s->study->dir);
-    return rc;
-}
-
 /* ---- the study ----------------------------------------------------------------------------------- */
 
 static int set_up(session *s, cln_error *err)
 {
     char dir[CLN_PATH_MAX];
-    const char *model = s->axes.models[0], *slash = strrchr(model, '/');
-    int rc = cln_dataset_open(s->data_path, &s->data, err);
-    if (rc)
-        return rc;
-    snprintf(dir, sizeof dir, "studies/%s", slash ? slash + 1 : model);
-    rc = cln_study_new(&s->axes, s->out ? s->out : dir, s->data, &s->study, err);
+    cln_runs_folder(&s->runs, "studies", s->axes.models[0], dir);
+    int rc = cln_runs_data(&s->runs, err);
     if (!rc)
-        rc = cln_study_look(s->study, err);
-    if (!rc)
-        rc = cln_device_open(s->device, false, &s->dev, err);
-    if (rc)
-        return rc;
-    if (s->data->sample && !s->quiet)
-        fprintf(stderr, "clnorm: a study on the bundled sample (%zu training and %zu test images of CIFAR-10) is for trying "
-                        "things out; for all of it run `clnorm fetch` or give --data PATH\n",
-                s->data->n_train, s->data->n_test);
-    if (!s->quiet)
-        cln_device_set_notice(s->dev, cln_cli_notice, NULL);
-    for (int i = 0; i < s->study->n_runs; i++)
-        s->done += s->study->runs[i].done;
-    rc = cln_device_probe(s->dev, err);
-    if (!rc && !s->quiet)
-        rc = measure(s, err);
-    return rc;
+        rc = cln_study_new(&s->axes, dir, s->runs.data, &s->runs.study, err);
+    return rc ? rc : cln_runs_set_up(&s->runs, err);
 }
 
-static void clean_up(session *s)
+static int train(session *s, bool *interrupted, cln_error *err)
 {
-    if (s->dev && s->dev->cold)
-        cln_program_cache_save(s->dev);
-    cln_job_clear(&s->job);
-    cln_study_free(s->study);
-    cln_device_close(s->dev);
-    cln_dataset_free(s->data);
+    const cln_runs *r = &s->runs;
+    int rc = cln_runs_train(&s->runs, interrupted, err);
+    if (!rc && !*interrupted && r->diverged)
+        rc = CLN_FAIL(err, CLN_ERR_DIVERGED, "%d of the %d runs in %s diverged: a lower --lr in another --out may help",
+                      r->diverged, r->study->n_runs, r->study->dir);
+    return rc;
 }
 
 int cln_cmd_study(int argc, char **argv)
@@ -381,19 +190,18 @@ int cln_cmd_study(int argc, char **argv)
     int status = parse(argc, argv, &s, &err);
     if (status >= 0)
         return status;
-    s.bar = !s.quiet && isatty(STDERR_FILENO);
     int rc = set_up(&s, &err);
-    if (!rc && !s.quiet)
-        print_plan(&s);
-    if (!rc && !s.plan_only) {
+    if (!rc && !s.runs.quiet)
+        print_plan(&s.runs);
+    if (!rc && !s.runs.plan_only) {
         cln_cli_catch_signals();
-        rc = run_all(&s, &interrupted, &err);
+        rc = train(&s, &interrupted, &err);
     }
     status = rc ? cln_cli_fail(&err) : interrupted ? 130 : CLN_EXIT_OK;
     if (!rc && interrupted)
         fprintf(stderr, "clnorm: interrupted; saved. The same command goes on\n");
-    else if (!rc && !s.plan_only && !s.quiet)
-        printf("%d of %d runs are done; now: clnorm report %s\n", s.done, s.study->n_runs, s.study->dir);
-    clean_up(&s);
+    else if (!rc && !s.runs.plan_only && !s.runs.quiet)
+        printf("%d of %d runs are done; now: clnorm report %s\n", s.runs.done, s.runs.study->n_runs, s.runs.study->dir);
+    cln_runs_close(&s.runs);
     return status;
 }

@@ -107,7 +107,7 @@ error 11 "does not fit an image of 1x1" model s8 --input 2x2x3
 error 2 'smaller batch' model s8 --input 99999x99999x3
 for pair in lr=-1 lr=nan lr=inf lr=1e400 lr=fast lr= momentum=1 momentum=-0.1 momentum=nan beta2=1 beta2=-1 \
     warmup=-0.1 warmup=1.1 weight-decay=-1 weight-decay=nan label-smoothing=1 label-smoothing=-0.1 shift=32 shift=-1 \
-    shift=x seed=-1 seed=4294967296 seed=x val-split=2000 val-split=-1 limit=-1 limit=x nesterov=2 nesterov=yes \
+    shift=x seed=-1 seed=4294967296 seed=x val=2000 val=-1 limit=-1 limit=x nesterov=2 nesterov=yes \
     fuse=2 groups=-1 optimizer=adam schedule=linear flip=yes class=gpu conv=fft model= norm=; do
     error 2 "${pair%%=*}" train $tiny --out run "--${pair%%=*}" "${pair#*=}"
 done

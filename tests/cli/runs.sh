@@ -47,7 +47,7 @@ for norm in bn gn in none; do
     works train --quiet --norm $norm --limit 256 --epochs 1 --batch 100 --out norm-$norm # 256 = 2 x 100 + 56
     check "$norm: trains" is_hex64 "$(sha norm-$norm)"
 done
-works train $tiny --out held --val-split 100
+works train $tiny --out held --val 100
 check "held-out images replace the test set" [ "$(lines held/metrics.jsonl)" -eq 2 ]
 
 # ---- the default folder

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 printf 'conv 8 k=3\n$norm\nrelu\nconv $classes k=1 bias=1\ngap\n' >tiny.net
-run="train --quiet --model tiny.net --norm bn --limit 40 --batch 16 --val-split 16 --epochs 2"
+run="train --quiet --model tiny.net --norm bn --limit 40 --batch 16 --val 16 --epochs 2"
 losses() { sed 's/, "images_per_second.*//' "$1/metrics.jsonl"; }
 
 unset CLNORM_SIMULATE

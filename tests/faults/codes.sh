@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 [ "$layer" != - ] || skip "there is no layer that injects OpenCL faults here"
 shim=- # not needed
-train="train --quiet --model tiny.net --norm bn --limit 32 --batch 16 --val-split 16 --epochs"
+train="train --quiet --model tiny.net --norm bn --limit 32 --batch 16 --val 16 --epochs"
 
 # opencl_fault STATUS PATTERN CALL CL-STATUS: a run in which the first CALL fails, wherever it comes from
 opencl_fault()

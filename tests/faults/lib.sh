@@ -17,7 +17,7 @@ export CLNORM_KEEP_BINARIES
 # A network and a run that take a fraction of a second with kernels cached.
 printf 'conv 8 k=3\n$norm\nrelu\nconv $classes k=1 bias=1\ngap\n' >tiny.net
 # shellcheck disable=SC2034 # by the scripts
-small="--model tiny.net --norm bn --limit 40 --batch 16 --val-split 16"
+small="--model tiny.net --norm bn --limit 40 --batch 16 --val 16"
 
 # make_few: the folder few, a data set of 50 training and 10 test images of one colour each, which is read in no time
 make_few()

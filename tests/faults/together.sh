@@ -5,7 +5,7 @@
 [ "$form" = long ] || unset CLNORM_KEEP_BINARIES
 make_few
 printf 'gap\ndense $classes\n' >least.net # few kernels to compile
-small="--model least.net --norm none --data few --limit 40 --batch 16 --val-split 16 --epochs 40"
+small="--model least.net --norm none --data few --limit 40 --batch 16 --val 16 --epochs 40"
 
 # ---- empty caches: clnorm's and PoCL's
 export CLNORM_CACHE_DIR="$PWD/kernels" POCL_CACHE_DIR="$PWD/pocl"

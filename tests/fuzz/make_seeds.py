@@ -180,7 +180,7 @@ def tune():
 
 CONFIG = {"model": "s8", "norm": "bn", "groups": 0, "epochs": 20, "batch": 128, "optimizer": "sgd", "schedule": "onecycle",
           "lr": 0.2, "warmup": 0.25, "momentum": 0.9, "beta2": 0.99, "nesterov": True, "weight-decay": 0.005,
-          "label-smoothing": 0.1, "flip": "alternating", "shift": 2, "seed": 1, "val-split": 0, "limit": 0, "class": "auto",
+          "label-smoothing": 0.1, "flip": "alternating", "shift": 2, "seed": 1, "val": 0, "limit": 0, "class": "auto",
           "conv": "auto", "fuse": True}
 
 
