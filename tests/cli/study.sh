@@ -85,6 +85,6 @@ error 2 'models' study --plan --models s8,
 error 2 'batches: 64 is there twice' study --plan --batches 64,64
 error 2 'two models have one name' study --plan --models s8,s8
 error 11 'do not divide' study --plan --quiet --groups 4,5
-error 2 'unrecognized option' study --plan --norm bn --lrr 3
+error 2 'unrecognized option' study --plan --norms bn --lrr 3
 error 9 nowhere study --plan --quiet --data nowhere
 finish
