@@ -58,7 +58,7 @@ static int infer_batch(void *arg, cln_error *err)
             rc = cln_plan_forward(c->infer, &pass, err);
         c->prepared = !rc;
     }
-    return rc;
+    return rc ? rc : cln_device_finish(c->trainer->dev, err); /* who asks wants the answer */
 }
 
 static void contestant_free(contestant *c)

@@ -23,6 +23,7 @@
 #define NV 2
 #endif
 #include "conv_parts.h"
+#include "merge.h"
 #include "winograd.h"
 
 #define EACH_TILE(j) _Pragma("unroll") for (int j = 0; j < T; j++)
@@ -204,13 +205,24 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), o
                      global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
                      global float *restrict pooled, // (N, Ho/2, Wo/2, Cout); when pool is 2
                      conv_in mu, conv_in a, conv_in beta, // of that stage
+                     conv_in merged, conv_in gamma,       // its statistics (N, strips, 2, Cin), when merged_rows
+                     global float *coefs,                 // (items of an image, N, 2, Cin), likewise
                      local vec *line, local vec *vb, local vec *mb, int images, int h, int wd, int ci, int ho, int wo,
                      int co, int pad, int rows, int group, int has_bias, int has_stats, int staged, int coef_stride,
-                     float lo, float low, int pool)
+                     float lo, float low, int pool, int merged_rows, int groups, float eps)
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
     const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wo, T);
-    const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
+    wino_stage g = {staged, mu, a, beta, coef_stride, lo};
+    if (merged_rows) { // an item makes coefficients of its own
+        g.coef_stride = 2 * ci;
+        g.mu = coefs + (long)get_global_id(0) * images * g.coef_stride;
+        g.a = g.mu + ci;
+        for (int n = n0; n < n0 + t.images; n++)
+            merge_statistics(merged + (long)n * ((h + merged_rows - 1) / merged_rows) * 2 * ci, gamma,
+                             coefs + ((long)get_global_id(0) * images + n) * g.coef_stride, h, wd, ci, merged_rows,
+                             groups, eps);
+    }
     input_to_points(x, g, n0, r0, h, wd, ci, pad, t, line, vb);
     multiply(vb, u, mb, t.all, ci, co);
     output_from_points(mb, bias, has_bias, 0, low, y, n0, r0, r1, ho, wo, co, t);

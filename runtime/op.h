@@ -98,6 +98,11 @@ typedef struct cln_stage {
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
     bool deferred;          /* y is never made: its one consumer reads z and applies the stage itself (pool is 1) */
+    bool merged;            /* nor mu and a (inference): that consumer makes them of stats, gamma, groups and eps */
+    cln_tensor gamma;       /* (C) */
+    int strip_rows;         /* rows per strip of stats, whoever writes them */
+    int groups;             /* sets of channels in an image that share statistics; 0: over the batch */
+    double eps;
 } cln_stage;
 
 /* What a layer becomes when the stage before it absorbs it. */
@@ -165,6 +170,7 @@ typedef struct cln_op {
     int (*stat_rows)(const cln_node *node);          /* producer: rows per strip it would leave; NULL or 0: cannot */
     int (*sum_rows)(const cln_node *node, const cln_stage *stage); /* consumer: likewise, in z's rows */
     bool (*applies)(const cln_node *node);           /* consumer: can read a stage's z in place of its y; NULL: no */
+    bool (*merges)(const cln_node *node);            /* consumer: and make its mu and a of its statistics; NULL: no */
     /* producer: can finish a stage of such a norm, or of none, as it writes y: 1: without pooling, 2: with. NULL: 0. */
     int (*finishes)(const cln_node *node);
 } cln_op;

@@ -79,6 +79,8 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
     }
     if (count == 1 && stage->pool == 1 && op->applies && op->applies(consumer)) {
         stage->deferred = true;
+        stage->merged = plan->options.inference && stage->norm && !net->layers[host].op->known_statistics &&
+                        op->merges && op->merges(consumer);
         consumer->applies = stage;
     }
 }
@@ -506,7 +508,7 @@ char *cln_plan_describe(const cln_plan *plan)
                                    cln_conv_algo_name(node->tune.fwd),
                                    node->dx[0].mem ? cln_conv_algo_name(node->tune.bwd_data) : "-",
                                    cln_conv_algo_name(node->tune.bwd_params), node->stats_for ? " +stats" : "",
-                                   node->sums_for ? " +sums" : "", node->applies ? " +apply" : "",
+                                   node->sums_for ? " +sums" : "", node->applies ? node->applies->merged ? " +merge" : " +apply" : "",
                                    node->finishes ? " +finish" : "");
         else
             at += (size_t)snprintf(text + at, room - at, " class=%s v=%d\n",

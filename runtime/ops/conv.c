@@ -68,7 +68,7 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
         impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch,
                                   &out->saved[d]);
         if (d == CLN_CONV_FWD && impl_for(node, d)->pools_scratch && cln_conv_finish_of(node).pool == 2)
-            scratch += (size_t)node->layer->in[0].n * s->ho * s->wo * s->co * sizeof(float);
+            scratch = (size_t)node->layer->in[0].n * s->ho * s->wo * s->co * sizeof(float);
         out->scratch = scratch > out->scratch ? scratch : out->scratch;
     }
     if (folds(node)) {
@@ -77,9 +77,12 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
     }
 }
 
+/* Scratch holds either y before its pooling or coefficients of the stage before. */
 int cln_conv_finishes(const cln_node *node)
 {
-    return impl_for(node, CLN_CONV_FWD)->finishes;
+    const cln_conv_impl *impl = impl_for(node, CLN_CONV_FWD);
+    const bool taken = node->applies && node->applies->merged;
+    return impl->finishes == 2 && impl->pools_scratch && taken ? 1 : impl->finishes;
 }
 
 cln_conv_finish cln_conv_finish_of(const cln_node *node)
@@ -267,6 +270,11 @@ static bool applies_conv(const cln_node *node)
     return impl_for(node, CLN_CONV_FWD)->applies && (node->inference || impl_for(node, CLN_CONV_BWD_PARAMS)->applies);
 }
 
+static bool merges_conv(const cln_node *node)
+{
+    return impl_for(node, CLN_CONV_FWD)->merges;
+}
+
 static const cln_attr attrs_conv[] = {
     {"c", NAN, 1, 65536, true, "output channels"},
     {"k", 3, 1, 11, true, "height and width of the kernel; odd"},
@@ -292,5 +300,6 @@ const cln_op cln_op_conv = {
     .stat_rows = stat_rows_conv,
     .sum_rows = sum_rows_conv,
     .applies = applies_conv,
+    .merges = merges_conv,
     .finishes = cln_conv_finishes,
 };

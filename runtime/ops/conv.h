@@ -28,6 +28,7 @@ typedef struct cln_conv_impl {
     int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
     bool applies; /* forward and backward-params can read a stage's z for x (node->applies) */
     int finishes; /* forward can run a stage on y (node->finishes): 1: with ReLU, 2: with 2x2 max pooling too; 0: none */
+    bool merges;        /* forward can make that stage's coefficients, too (stage->merged) */
     bool pools_scratch; /* it leaves y as it is before the pooling in scratch */
     int (*create)(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err);
     void (*destroy)(void *state);

@@ -88,7 +88,11 @@ static void winograd_memory(const cln_device_info *info, const cln_conv_shape *s
     const size_t weights = (size_t)s->ci * s->co;
     const bool params = direction == CLN_CONV_BWD_PARAMS;
     *saved = params ? 0 : weights * (size_t)(c.m + 2) * (c.m + 2) * sizeof(float);
-    *scratch = params ? (size_t)cln_div_up(n, c.chunk) * (9 * weights + s->co) * sizeof(float) : 0;
+    *scratch = 0;
+    if (params)
+        *scratch = (size_t)cln_div_up(n, c.chunk) * (9 * weights + s->co) * sizeof(float);
+    if (direction == CLN_CONV_FWD) /* coefficients of the stage before, for each item */
+        *scratch = (size_t)cln_div_up(s->ho, c.rows) * (size_t)n * 2 * (size_t)s->ci * sizeof(float);
 }
 
 static int winograd_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
@@ -162,12 +166,13 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
     const cln_stage *g = node->applies ? node->applies : &no_stage;
     const cln_conv_finish f = cln_conv_finish_of(node);
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
-                   CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats), CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta),
-                   CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb),
-                   CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                   CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats), CLN_MEM(node->y), CLN_MEM(g->mu),
+                   CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->stats), CLN_MEM(g->gamma), CLN_MEM(node->scratch),
+                   CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
                    CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
                    CLN_INT(node->stats_for != NULL), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
-                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool));
+                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool),
+                   CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
 }
 
 static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass,
@@ -225,6 +230,7 @@ const cln_conv_impl cln_conv_winograd = {
     .memory = winograd_memory,
     .strip_rows = winograd_strip_rows,
     .applies = true,
+    .merges = true,
     .finishes = 2,
     .pools_scratch = true,
     .create = winograd_create,

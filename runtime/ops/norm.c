@@ -140,7 +140,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
     } list[] = {
         {&m->stats, "norm_fwd_stats", s->norm && !s->stat_rows},
         {&m->merge, "norm_fwd_merge", s->norm && merges},
-        {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm},
+        {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm && !s->merged},
         {&m->eval, "norm_fwd_coefs_eval", s->norm && batch},
         {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", !s->deferred},
         {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", s->norm && !s->sum_rows},
@@ -177,8 +177,12 @@ static int build_stage(cln_node *node, cln_error *err)
     s->a = node->saved[SAVED_A];
     s->coef_stride = s->norm && !is_batch(layer) ? in.c : 0;
     s->beta = s->norm ? node->param[1] : node->saved[SAVED_MU];
+    s->gamma = node->param[0];
+    s->groups = groups_of(layer);
+    s->eps = s->norm ? cln_layer_attr(layer, "eps") : 0;
     s->stats = s->sums = node->saved[SAVED_STRIPS];
     m->rows = strip_rows(in, s->pool);
+    s->strip_rows = s->stat_rows ? s->stat_rows : m->rows;
     m->lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / node->tune.v;
     m->chunk = node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 8192 / (in.c * s->pool * s->pool)) : 1;
     if (!s->norm) { /* the identity: mu = beta = 0, a = 1 */
@@ -204,7 +208,7 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_shape in = layer->in[0];
     const int n = pass->n, c = in.c, hw = in.h * in.w, groups = groups_of(layer), local = node->tune.local;
     const double eps = cln_layer_attr(layer, "eps");
-    const int rows = s->stat_rows ? s->stat_rows : m->rows, tiles = cln_div_up(in.h, rows);
+    const int rows = s->strip_rows, tiles = cln_div_up(in.h, rows);
     if (is_batch(layer) && !pass->train)
         return cln_run(&m->eval, cln_range1(c, local), err, CLN_MEM(node->param[0]), CLN_MEM(node->state[0]),
                        CLN_MEM(node->state[1]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(c), CLN_FLOAT(eps));
@@ -217,7 +221,7 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
         rc = cln_run(&m->stats, cln_range3((size_t)tiles * m->lanes, n, 1, local), err, CLN_MEM(s->z),
                      CLN_MEM(s->stats), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
-    if (rc)
+    if (rc || s->merged)
         return rc;
     cln_tensor stats = s->stats;
     int rows_of_one = rows, strips = tiles;
