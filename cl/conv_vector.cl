@@ -24,9 +24,9 @@
 #include "conv_parts.h"
 
 // NV  vectors of output channels in a tile.
-// P   pixels in a tile of conv_fwd and conv_bwd_data; a row is cut into tiles of P and P-1. Also
-//     the tile of conv_bwd_params_span.
+// P   pixels in a tile of conv_fwd and conv_bwd_data; a row is cut into tiles of P and P-1.
 // PW  input channels in a tile of conv_bwd_params: tiles of PW and PW-1.
+// PS  likewise in a tile of conv_bwd_params_span, out of K * Cin.
 // T*NV accumulators and NV + 1 more vectors should fit the registers (16 with AVX2), T pointers the
 // general ones; at least 8 accumulators hide the latency of FMA. Typical NV P PW: 2 5 6, 3 4 4,
 // 1 8 8.
@@ -39,7 +39,10 @@
 #ifndef PW
 #define PW 6
 #endif
-#define PMAX (P > PW ? P : PW)
+#ifndef PS
+#define PS 5
+#endif
+#define PMAX (P > PW ? P > PS ? P : PS : PW > PS ? PW : PS)
 
 // Accumulators are arrays that have to become registers: loops over them have literal bounds and
 // are unrolled at once (T is literal only after inlining, which is too late: 3 times slower).
@@ -282,11 +285,11 @@ kernel void conv_bwd_params(conv_in x,                   // (N, H, W, Cin)
     conv_dw_item(PW, 0, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
 }
 
-// For few input channels: tiles of P and P-1 out of K * Cin; zeros holds a row of x.
+// For few input channels; zeros holds a row of x.
 kernel void conv_bwd_params_span(conv_in x, conv_in dy, conv_in zeros, global float *restrict part,
                                  int images, int chunk, int rows, int big, int has_bias, int h,
                                  int wd, int ci, int ho, int wo, int co, int k, int stride, int pad)
 {
     const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
-    conv_dw_item(P, 1, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
+    conv_dw_item(PS, 1, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
 }

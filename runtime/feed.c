@@ -77,7 +77,7 @@ int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, 
     if (!rc)
         rc = upload_order(feed, order, err);
     if (!rc)
-        rc = cln_kernel_new(dev, "feed.cl", "feed_gather", "", &feed->gather, err);
+        rc = cln_kernel_new(dev, "step.cl", "feed_gather", "", &feed->gather, err);
     free(order);
     if (rc) {
         cln_feed_free(feed);

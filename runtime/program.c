@@ -96,20 +96,22 @@ static bool append_line_number(text_buffer *t, int line, const char *name)
 }
 
 /* A file, with the files that its lines `#include "name"` stand for in their place: drivers have no folder to look
- * for them in. An included file includes none. */
-static int append_file(text_buffer *t, const char *name, cln_error *err)
+ * for them in. Files that include one another are refused by their depth. */
+static int append_file(text_buffer *t, const char *name, int depth, cln_error *err)
 {
+    enum { DEEPEST = 3 };
     static const char word[] = "#include \"";
     text_buffer file = {0};
     char included[64];
+    if (depth > DEEPEST)
+        return CLN_FAIL(err, CLN_ERR_INTERNAL, "%s is included by kernel files %d deep", name, depth);
     int line = 1, code = load_file(&file, name, err);
     bool ok = code || append_line_number(t, line, name);
     for (const char *at = file.bytes; !code && ok && at && *at; line++) {
         const size_t length = strcspn(at, "\n"), all = length + (at[length] == '\n');
         if (strncmp(at, word, sizeof word - 1) == 0 && sscanf(at + sizeof word - 1, "%63[^\"\n]", included) == 1) {
-            ok = append_line_number(t, 1, included);
-            code = ok ? load_file(t, included, err) : CLN_OK;
-            ok = ok && append_line_number(t, line + 1, name);
+            code = append_file(t, included, depth + 1, err);
+            ok = append_line_number(t, line + 1, name);
         } else
             ok = text_append(t, at, all);
         at += all;
@@ -125,9 +127,9 @@ static int read_source(const char *file, text_buffer *out, cln_error *err)
     int code = CLN_OK;
     *out = (text_buffer){0};
     for (int i = 0; !code && i < N_PRELUDE; i++)
-        code = append_file(out, prelude[i], err);
+        code = append_file(out, prelude[i], 0, err);
     if (!code)
-        code = append_file(out, file, err);
+        code = append_file(out, file, 0, err);
     if (code) {
         free(out->bytes);
         *out = (text_buffer){0};
@@ -157,7 +159,7 @@ bool cln_program_fingerprint(const cln_device *dev, char key[CLN_CACHE_KEY])
     bool ok = true;
     for (const cln_embedded_file *f = cln_embedded; ok && f->name; f++)
         if (!strstr(f->name, ".net"))
-            ok = append_file(&all, f->name, NULL) == CLN_OK;
+            ok = append_file(&all, f->name, 0, NULL) == CLN_OK;
     ok = ok && make_key(dev, all.bytes, CLNORM_VERSION, key);
     free(all.bytes);
     return ok;

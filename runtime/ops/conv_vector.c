@@ -17,10 +17,10 @@ enum {
     DW_STRIP_BYTES = 16384, /* of x and dy: all tiles of backward-params pass over them */
 };
 
-/* nv vectors of v channels times p (and p - 1) scalars, pw (and pw - 1) in backward-params; a line of
- * scalars is `big` of the longer tiles, then the shorter ones. */
+/* nv vectors of v channels times p (and p - 1) scalars, in backward-params pw or, over the rows of the window, ps; a
+ * line of scalars is `big` of the longer tiles, then the shorter ones. */
 typedef struct conv_tile {
-    int v, nv, p, pw, big;
+    int v, nv, p, pw, ps, big;
 } conv_tile;
 
 typedef struct conv_vector {
@@ -74,6 +74,7 @@ static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, i
     t.nv = vectors % 2 == 0 ? 2 : vectors % 3 == 0 ? 3 : 1;
     t.p = longest[t.nv];
     t.pw = longest_dw[t.nv];
+    t.ps = 5; /* 5 and 4 of 3x3x3: what a direction leaves as it is, it shares the program of the others for */
     return t;
 }
 
@@ -161,7 +162,7 @@ static void cut(conv_vector *c, const cln_device_info *info, int pool)
     if (c->direction != CLN_CONV_BWD_PARAMS)
         t->p = cover(t->p, c->direction == CLN_CONV_FWD ? s->wo : s->w, &t->big);
     else if (c->span)
-        t->p = cover(t->p, s->k * s->ci, &t->big);
+        t->ps = cover(t->p, s->k * s->ci, &t->big);
     else
         t->pw = cover(t->pw, s->ci, &t->big);
 }
@@ -192,9 +193,9 @@ static int vector_create(cln_node *node, const cln_conv_shape *s, int direction,
     c->s = *s;
     c->direction = direction;
     cut(c, info, direction == CLN_CONV_FWD ? cln_conv_finish_of(node).pool : 1);
-    char options[64];
-    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d", c->tile.v, c->tile.nv,
-             c->tile.p, c->tile.pw);
+    char options[80];
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d -D PS=%d", c->tile.v, c->tile.nv,
+             c->tile.p, c->tile.pw, c->tile.ps);
     int rc = cln_kernel_new(node->dev, "conv_vector.cl",
                             c->span ? "conv_bwd_params_span" : names[direction][0], options,
                             &c->main, err);

@@ -154,7 +154,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         if (!list[i].wanted)
             continue;
-        int rc = cln_kernel_new(node->dev, "norm.cl", list[i].name, options, list[i].kernel, err);
+        int rc = cln_kernel_new(node->dev, "stages.cl", list[i].name, options, list[i].kernel, err);
         if (rc)
             return rc;
     }

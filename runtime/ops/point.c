@@ -45,8 +45,8 @@ static int build_point(cln_node *node, const char *main, cln_error *err)
     m->chunk = vector ? CHUNK : 4;
     snprintf(options, sizeof options, "-D V=%d",
              cln_tune_width(&node->dev->info, node->tune.cls, in.h * in.w * in.c));
-    int rc = main ? cln_kernel_new(node->dev, "point.cl", main, options, &m->main, err) : CLN_OK;
-    return rc ? rc : cln_kernel_new(node->dev, "point.cl", "point_copy", options, &m->copy, err);
+    int rc = main ? cln_kernel_new(node->dev, "stages.cl", main, options, &m->main, err) : CLN_OK;
+    return rc ? rc : cln_kernel_new(node->dev, "stages.cl", "point_copy", options, &m->copy, err);
 }
 
 static int count_of(const cln_node *node, const cln_pass *pass)
@@ -138,9 +138,9 @@ static int build_add(cln_node *node, cln_error *err)
     const int w = cln_tune_width(&node->dev->info, node->tune.cls, layer->in[1].c);
     char options[32];
     snprintf(options, sizeof options, "-D V=%d", v < w ? v : w);
-    rc = cln_kernel_new(node->dev, "point.cl", "point_fwd_add_strided", options, &m->main, err);
+    rc = cln_kernel_new(node->dev, "stages.cl", "point_fwd_add_strided", options, &m->main, err);
     return rc ? rc
-              : cln_kernel_new(node->dev, "point.cl", "point_bwd_add_strided", options, &m->back,
+              : cln_kernel_new(node->dev, "stages.cl", "point_bwd_add_strided", options, &m->back,
                                err);
 }
 

@@ -88,9 +88,9 @@ static int build_pool(cln_node *node, cln_error *err)
     snprintf(options, sizeof options, "-D V=%d", node->tune.v);
     snprintf(forward, sizeof forward, "pool_fwd_%s", kind);
     snprintf(backward, sizeof backward, "pool_bwd_%s", kind);
-    int rc = cln_kernel_new(node->dev, "pool.cl", forward, options, &m->forward, err);
+    int rc = cln_kernel_new(node->dev, "stages.cl", forward, options, &m->forward, err);
     if (!rc && node->dx[0].mem)
-        rc = cln_kernel_new(node->dev, "pool.cl", backward, options, &m->backward, err);
+        rc = cln_kernel_new(node->dev, "stages.cl", backward, options, &m->backward, err);
     return rc;
 }
 
