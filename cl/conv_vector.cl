@@ -1,9 +1,12 @@
 // Direct convolution for devices with float vectors (CPUs): forward, backward-data and -params.
 //
 //   y[n,oy,ox,co]   = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co]
-//   dx[n,iy,ix,ci]  = sum over ky,kx,co of dy[n, iy+ky-p', ix+kx-p', co] * wt[ky,kx,co,ci]  (s = 1)
-//                     wt[ky,kx,co,ci] = w[K-1-ky, K-1-kx, ci, co],  p' = K-1-p
+//   dx[n,iy,ix,ci]  = sum over ky,kx,co with s | iy+p-ky, s | ix+p-kx of
+//                     dy[n, (iy+p-ky)/s, (ix+p-kx)/s, co] * w[ky,kx,ci,co]
 //   dw[ky,kx,ci,co] = sum over n,oy,ox of x[n, oy*s+ky-p, ox*s+kx-p, ci] * dy[n,oy,ox,co]
+//
+// Every s-th row of dx, iy = s*i + f, reads every s-th ky alone, those with s | f+p-ky, and so along x. Hence dx is made of
+// s*s convolutions of stride 1, one for each pair of phases f, with flipped weights, K*K taps in all. For s = 1 it is one.
 //
 // Layout: images (N, H, W, C), weights (K, K, Cin, Cout), all float, no padding. Vectors run along
 // the OUTPUT's channels (for dx: along ci), which must be a multiple of V * NV.
@@ -17,7 +20,7 @@
 //
 // A work-item (local size 1) owns
 //   conv_fwd, conv_bwd_data   (NV*V channels, strip of `rows` rows, image) of the output
-//   conv_flip_weights         a row of wt
+//   conv_flip_weights         a row of wt: the flipped weights of one pair of phases after the other
 //   conv_bwd_params[_span]    (NV*V of co, chunk of images) of the partial sums
 //   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
 
@@ -77,9 +80,10 @@ INLINE void conv_tile(const int T, vec acc[PMAX * NV], conv_in x, conv_in w, con
     }
 }
 
-// A tile from its first value (bias, what y holds, or 0) to memory; y is the tile's first pixel.
-INLINE void conv_tile_store(const int T, global float *y, conv_in bias, int has_bias, int add,
-                            float lo, conv_in x, conv_in w, conv_in zeros, int ix0, int ky0,
+// A tile from its first value (bias, what y holds, or 0) to memory; y is the tile's first pixel, the
+// next one is `pitch` further.
+INLINE void conv_tile_store(const int T, global float *y, int pitch, conv_in bias, int has_bias,
+                            int add, float lo, conv_in x, conv_in w, conv_in zeros, int ix0, int ky0,
                             int ky1, conv_dims d)
 {
     vec acc[PMAX * NV];
@@ -88,31 +92,45 @@ INLINE void conv_tile_store(const int T, global float *y, conv_in bias, int has_
         if (has_bias)
             acc[j * NV + v] = VLOAD(bias + v * V);
         if (add)
-            acc[j * NV + v] = VLOAD(y + j * d.oc + v * V);
+            acc[j * NV + v] = VLOAD(y + j * pitch + v * V);
     }
     conv_tile(T, acc, x, w, zeros, ix0, ky0, ky1, d);
     EACH_SCALAR(j) EACH_VECTOR(v)
-        VSTORE(conv_activate(acc[j * NV + v], lo), y + j * d.oc + v * V);
+        VSTORE(conv_activate(acc[j * NV + v], lo), y + j * pitch + v * V);
 }
 
-// Rows [r0, r1) of image n, channels from c0. Each row is `big` tiles of P, then tiles of P-1.
-INLINE void conv_strip(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int n,
-                       int c0, int r0, int r1, int big, int has_bias, int add, float lo,
-                       conv_dims d)
+// One phase of backward-data, along one side: its taps, the padding of its convolution of stride 1,
+// and the taps of the phases before it.
+typedef struct {
+    int taps, pad, before;
+} conv_phase;
+
+// Into *p: a function that returns a struct becomes what Oclgrind 21.10 does not know.
+INLINE void phase_of(int f, int stride, int k, int pad, conv_phase *p)
 {
-    for (int oy = r0; oy < r1; oy++) {
-        const int iy0 = oy * d.stride - d.pad;
-        const int ky0 = max(-iy0, 0), ky1 = min(d.ih - iy0, d.k);
-        conv_in xr = x + ((long)n * d.ih + iy0) * d.iw * d.ic;
-        global float *yr = y + (((long)n * d.oh + oy) * d.ow) * d.oc + c0;
-        int ox = 0;
-        for (int t = 0; t < big; t++, ox += P)
-            conv_tile_store(P, yr + ox * d.oc, bias + c0, has_bias, add, lo, xr, w + c0, zeros,
-                            ox * d.stride - d.pad, ky0, ky1, d);
-        for (; ox < d.ow; ox += P - 1)
-            conv_tile_store(P - 1, yr + ox * d.oc, bias + c0, has_bias, add, lo, xr, w + c0, zeros,
-                            ox * d.stride - d.pad, ky0, ky1, d);
+    p->taps = p->before = 0;
+    for (int i = 0; i <= f; i++) {
+        const int first = (i + pad) % stride; // the least tap
+        p->before += p->taps;
+        p->taps = first < k ? (k - 1 - first) / stride + 1 : 0;
+        p->pad = (first + (p->taps - 1) * stride - i - pad) / stride;
     }
+}
+
+// `count` pixels of a row, channels from c0: tiles of P, then tiles of P-1.
+INLINE void conv_row(conv_in x, conv_in w, conv_in bias, conv_in zeros, global float *y, int pitch,
+                     int count, int iy0, int taps, int has_bias, int add, float lo, conv_dims d)
+{
+    const int ky0 = max(-iy0, 0), ky1 = min(d.ih - iy0, taps);
+    const int tiles = (count + P - 1) / P, big = count - tiles * (P - 1);
+    conv_in xr = x + (long)iy0 * d.iw * d.ic;
+    int ox = 0;
+    for (int t = 0; t < big; t++, ox += P)
+        conv_tile_store(P, y + ox * pitch, pitch, bias, has_bias, add, lo, xr, w, zeros,
+                        ox * d.stride - d.pad, ky0, ky1, d);
+    for (; ox < count; ox += P - 1)
+        conv_tile_store(P - 1, y + ox * pitch, pitch, bias, has_bias, add, lo, xr, w, zeros,
+                        ox * d.stride - d.pad, ky0, ky1, d);
 }
 
 kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
@@ -123,13 +141,16 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
                      global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
                      global float *restrict pooled, // (N, Ho/2, Wo/2, Cout); when pool is 2
                      int h, int wd, int ci, int ho, int wo, int co, int k, int stride, int pad,
-                     int rows, int big, int has_bias, int has_stats, float lo, int pool,
+                     int rows, int has_bias, int has_stats, float lo, int pool,
                      int cols) // of the image, where 1x1 rows were joined
 {
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, ho);
     const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
-    conv_strip(x, w, bias, zeros, y, n, c0, r0, r1, big, has_bias, 0, lo, d);
+    for (int oy = r0; oy < r1; oy++)
+        conv_row(x + (long)n * h * wd * ci, w + c0, bias + c0, zeros,
+                 y + (((long)n * ho + oy) * wo) * co + c0, co, wo, oy * stride - pad, k, has_bias, 0,
+                 lo, d);
     const long at = ((long)n * ho + r0) * wo;
     if (pool == 2)
         conv_pool(y + at * co + c0, pooled + at / 4 * co + c0, (r1 - r0) * wo / cols, cols, co, NV * V);
@@ -144,21 +165,31 @@ kernel void conv_fwd(conv_in x,                    // (N, H, W, Cin)
 // ---- backward-data -----------------------------------------------------------------------------
 
 kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
-                          conv_in wt,                // (K, K, Cout, Cin), of conv_flip_weights
+                          conv_in wt,                // (K*K, Cout, Cin), of conv_flip_weights
                           conv_in zeros,             // Cout zeros
                           global float *restrict dx, // (N, H, W, Cin), = or (add) +=
                           conv_in z,                 // (N, H*pool, W*pool, Cin); to sums: has_sums
                           conv_in mu, conv_in a,     // [n * coef_stride + c]
                           conv_in beta,              // (Cin)
                           global float *restrict sums, // (N, strips, 2, Cin) sum g, sum g (z - mu)
-                          int ho, int wo, int co, int h, int wd, int ci, int k, int pad, int rows,
-                          int big, int add, int has_sums, int coef_stride, int relu, int pool,
+                          int ho, int wo, int co, int h, int wd, int ci, int k, int stride, int pad,
+                          int rows, int add, int has_sums, int coef_stride, int relu, int pool,
                           int cols) // of the image, where 1x1 rows were joined
 {
     const int c0 = get_global_id(0) * (NV * V), t = get_global_id(1), n = get_global_id(2);
     const int r0 = t * rows, r1 = min(r0 + rows, h);
-    const conv_dims d = {ho, wo, co, h, wd, ci, k, 1, pad};
-    conv_strip(dy, wt, wt, zeros, dx, n, c0, r0, r1, big, 0, add, -INFINITY, d);
+    for (int iy = r0; iy < r1; iy++) {
+        conv_phase py, px;
+        phase_of(iy % stride, stride, k, pad, &py);
+        for (int f = 0; f < stride; f++) {
+            phase_of(f, stride, k, pad, &px);
+            const conv_dims d = {ho, wo, co, h, wd, ci, px.taps, 1, px.pad};
+            conv_in w = wt + (py.before * k + py.taps * px.before) * co * ci + c0;
+            conv_row(dy + (long)n * ho * wo * co, w, w, zeros, dx + (((long)n * h + iy) * wd + f) * ci + c0,
+                     stride * ci, (wd - f + stride - 1) / stride, iy / stride - py.pad, py.taps, 0, add,
+                     -INFINITY, d);
+        }
+    }
     if (!has_sums)
         return;
     const int at = n * coef_stride + c0;
@@ -169,12 +200,17 @@ kernel void conv_bwd_data(conv_in dy,                // (N, Ho, Wo, Cout)
 }
 
 kernel void conv_flip_weights(conv_in w,                 // (K, K, Cin, Cout)
-                              global float *restrict wt, // (K, K, Cout, Cin)
-                              int taps, int ci, int co)
+                              global float *restrict wt, // (K*K, Cout, Cin)
+                              int k, int stride, int pad, int ci, int co)
 {
-    const int c = get_global_id(0), tap = get_global_id(1);
-    conv_in src = w + (taps - 1 - tap) * ci * co + c;
-    global float *dst = wt + (tap * co + c) * ci;
+    const int c = get_global_id(0), ky = get_global_id(1) / k, kx = get_global_id(1) % k;
+    conv_phase py, px;
+    phase_of((ky + k * stride - pad) % stride, stride, k, pad, &py);
+    phase_of((kx + k * stride - pad) % stride, stride, k, pad, &px);
+    const int at = (py.before * k + py.taps * px.before) + // of the pair of phases
+                   (py.taps - 1 - ky / stride) * px.taps + (px.taps - 1 - kx / stride);
+    conv_in src = w + (ky * k + kx) * ci * co + c;
+    global float *dst = wt + (at * co + c) * ci;
     for (int i = 0; i < ci; i++)
         dst[i] = src[i * co];
 }

@@ -17,8 +17,8 @@ enum {
     DW_STRIP_BYTES = 16384, /* of x and dy: all tiles of backward-params pass over them */
 };
 
-/* nv vectors of v channels times p (and p - 1) scalars, in backward-params pw or, over the rows of the window, ps; a
- * line of scalars is `big` of the longer tiles, then the shorter ones. */
+/* nv vectors of v channels times p (and p - 1) scalars, in backward-params pw or, over the rows of the window, ps, where
+ * a line of scalars is `big` of the longer tiles, then the shorter ones. */
 typedef struct conv_tile {
     int v, nv, p, pw, ps, big;
 } conv_tile;
@@ -48,13 +48,18 @@ int cln_conv_vector_width(const cln_device_info *info, int channels)
     return 0;
 }
 
-/* The longest tile, up to `longest`, that covers a line together with the next shorter one. */
-static int cover(int longest, int length, int *big)
+/* Whether tiles of p and of p - 1 make up a line. */
+static bool covers(int p, int length)
+{
+    return length >= cln_div_up(length, p) * (p - 1);
+}
+
+/* The longest tile, up to `longest`, that covers both lengths together with the next shorter one. */
+static int cover(int longest, int length, int other)
 {
     int p = longest;
-    while (p > 2 && length < cln_div_up(length, p) * (p - 1))
+    while (p > 2 && !(covers(p, length) && covers(p, other)))
         p--;
-    *big = length - cln_div_up(length, p) * (p - 1);
     return p;
 }
 
@@ -81,7 +86,7 @@ static conv_tile tile_of(const cln_device_info *info, const cln_conv_shape *s, i
 static bool vector_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
     if (direction == CLN_CONV_BWD_DATA)
-        return s->stride == 1 && s->co <= ZERO_FLOATS && cln_conv_vector_width(info, s->ci) > 0;
+        return s->co <= ZERO_FLOATS && cln_conv_vector_width(info, s->ci) > 0;
     return s->ci <= ZERO_FLOATS && cln_conv_vector_width(info, s->co) > 0;
 }
 
@@ -109,7 +114,8 @@ static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int dir
     const bool fwd = direction == CLN_CONV_FWD;
     const int height = fwd ? s->ho : s->h, width = fwd ? s->wo : s->w;
     const conv_tile t = tile_of(info, s, direction);
-    const double flops = 2.0 * width * t.v * t.nv * s->k * s->k * (fwd ? s->ci : s->co);
+    const double taps = fwd ? s->k * s->k : (double)s->k * s->k / (s->stride * s->stride);
+    const double flops = 2.0 * width * t.v * t.nv * taps * (fwd ? s->ci : s->co);
     const double bytes = (double)width * t.v * t.nv * sizeof(float);
     int rows = 1;
     while (rows < height && rows * flops < ITEM_FLOPS && 2 * rows * bytes <= STRIP_BYTES)
@@ -159,12 +165,17 @@ static void cut(conv_vector *c, const cln_device_info *info, int pool)
                               s->co,       s->k,        s->stride, s->pad,       s->bias};
         c->rows = cln_div_up(c->rows, join);
     }
-    if (c->direction != CLN_CONV_BWD_PARAMS)
-        t->p = cover(t->p, c->direction == CLN_CONV_FWD ? s->wo : s->w, &t->big);
+    const int scalars = c->span ? s->k * s->ci : s->ci; /* of a line in backward-params */
+    if (c->direction == CLN_CONV_FWD)
+        t->p = cover(t->p, s->wo, s->wo);
+    else if (c->direction == CLN_CONV_BWD_DATA) /* the phases' rows */
+        t->p = cover(t->p, cln_div_up(s->w, s->stride), s->w / s->stride);
     else if (c->span)
-        t->ps = cover(t->p, s->k * s->ci, &t->big);
+        t->ps = cover(t->p, scalars, scalars);
     else
-        t->pw = cover(t->pw, s->ci, &t->big);
+        t->pw = cover(t->pw, scalars, scalars);
+    const int longer = c->span ? t->ps : t->pw;
+    t->big = scalars - cln_div_up(scalars, longer) * (longer - 1);
 }
 
 static void vector_destroy(void *state)
@@ -227,9 +238,9 @@ static int run_fwd(const conv_vector *c, const cln_node *node, int n, cln_error 
                    CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats),
                    CLN_MEM(node->y), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                    CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                   CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->tile.big),
-                   CLN_INT(s->bias), CLN_INT(node->stats_for != NULL), CLN_FLOAT(f.lo),
-                   CLN_INT(f.pool), CLN_INT(c->cols));
+                   CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(s->bias),
+                   CLN_INT(node->stats_for != NULL), CLN_FLOAT(f.lo), CLN_INT(f.pool),
+                   CLN_INT(c->cols));
 }
 
 static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor flipped, const cln_pass *pass,
@@ -240,17 +251,19 @@ static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor f
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &none;
-    int rc = pass->same_weights ? CLN_OK : cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
-                     CLN_MEM(node->param[0]), CLN_MEM(flipped), CLN_INT(s->k * s->k),
-                     CLN_INT(s->ci), CLN_INT(s->co));
+    int rc = pass->same_weights
+                 ? CLN_OK
+                 : cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
+                           CLN_MEM(node->param[0]), CLN_MEM(flipped), CLN_INT(s->k),
+                           CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
     return cln_run(&c->main, strips_range(c, s->ci, s->h, n), err, CLN_MEM(node->dy),
                    CLN_MEM(flipped), CLN_MEM(node->zeros), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
                    CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums),
                    CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->h), CLN_INT(s->w),
-                   CLN_INT(s->ci), CLN_INT(s->k), CLN_INT(s->k - 1 - s->pad), CLN_INT(c->rows),
-                   CLN_INT(c->tile.big), CLN_INT(node->accumulate[0]), CLN_INT(sums),
+                   CLN_INT(s->ci), CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad),
+                   CLN_INT(c->rows), CLN_INT(node->accumulate[0]), CLN_INT(sums),
                    CLN_INT(g->coef_stride), CLN_INT(g->relu), CLN_INT(g->pool), CLN_INT(c->cols));
 }
 
