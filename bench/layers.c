@@ -79,12 +79,15 @@ static int measure(layers_bench *b, cln_bench_case *cases, int n, const cln_benc
     return rc;
 }
 
-/* The layer as a line of a .net file with every attribute named. */
+/* The layer as a line for cln_lone_new, with every attribute named. */
 static void line_of(const cln_layer *layer, char *out, size_t size)
 {
     size_t at = (size_t)snprintf(out, size, "%s", layer->op->word);
     for (int i = 0; layer->op->attrs && layer->op->attrs[i].name && at < size; i++)
         at += (size_t)snprintf(out + at, size - at, " %s=%.9g", layer->op->attrs[i].name, layer->attr[i]);
+    const cln_shape second = layer->in[layer->n_inputs - 1];
+    if (layer->n_inputs > 1 && at < size)
+        snprintf(out + at, size - at, " %dx%dx%d", second.h, second.w, second.c);
 }
 
 /* ---- each layer alone ---------------------------------------------------------------------------- */

@@ -36,12 +36,17 @@ kernel void point_fwd_add_strided(global const float *x0, // (N, Ho, Wo, C)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
     const int last = min(first + chunk, pixels);
+    int ox = first % Wo, oy = first / Wo % Ho, n = first / Wo / Ho;
     for (int p = first; p < last; p++) {
-        const int ox = p % Wo, oy = p / Wo % Ho, n = p / Wo / Ho;
         global const float *from = x1 + (((size_t)n * H + oy * S) * W + ox * S) * C1;
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec v = VLOAD(x0 + (size_t)p * C + c);
             VSTORE(c < C1 ? v + VLOAD(from + c) : v, y + (size_t)p * C + c);
+        }
+        if (++ox == Wo) {
+            ox = 0;
+            oy = oy + 1 == Ho ? 0 : oy + 1;
+            n += oy == 0;
         }
     }
 }
@@ -54,16 +59,19 @@ kernel void point_bwd_add_strided(global const float *dy, // (N, Ho, Wo, C)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
     const int last = min(first + chunk, pixels);
+    int x = first % W, y = first / W % H, n = first / W / H;
     for (int p = first; p < last; p++) {
-        const int x = p % W, y = p / W % H, n = p / W / H;
         const int read = x % S == 0 && y % S == 0;
-        if (!read && accumulate)
-            continue;
         global const float *from = dy + (((size_t)n * Ho + y / S) * Wo + x / S) * C;
-        for (int c = lane * V; c < C1; c += lanes * V) {
+        for (int c = lane * V; c < C1 && (read || !accumulate); c += lanes * V) {
             global float *to = dx1 + (size_t)p * C1 + c;
             const vec v = read ? VLOAD(from + c) : (vec)(0.0f);
             VSTORE(accumulate ? VLOAD(to) + v : v, to);
+        }
+        if (++x == W) {
+            x = 0;
+            y = y + 1 == H ? 0 : y + 1;
+            n += y == 0;
         }
     }
 }

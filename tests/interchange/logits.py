@@ -65,8 +65,8 @@ def test(program, data):
     with open("small.net", "w", encoding="utf-8") as file:
         file.write(SMALL)
     worst, ln_path = 0, None
-    for model in ("s8", "s8r", "./small.net"):
-        for norm in NORMS:
+    for model, norms in (("s8", NORMS), ("s8r", NORMS), ("./small.net", NORMS), ("resnet20", ("bn", "gn"))):
+        for norm in norms:
             there = from_clnorm(program, data, model, norm)
             back, path = from_pytorch(program, data, model, norm)
             ln_path = path if (model, norm) == ("s8", "ln") else ln_path
