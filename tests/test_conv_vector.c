@@ -585,7 +585,7 @@ END_TEST
 START_TEST(declines_what_it_cannot_do)
 {
     const cln_device_info wide = {.vector_width = 8}, narrow = {.vector_width = 1};
-    const cln_conv_shape ok = {8, 8, 16, 8, 8, 12, 3, 1, 1, false};
+    const cln_conv_shape ok = {8, 8, 16, 8, 8, 12, 3, 1, 1, false, false};
     cln_conv_shape s = ok;
     for (int d = CLN_CONV_FWD; d <= CLN_CONV_BWD_PARAMS; d++) {
         ck_assert(cln_conv_vector.supports(&wide, &ok, d));

@@ -154,7 +154,7 @@ START_TEST(choices)
     const cln_tune_request automatic = {CLN_CLASS_AUTO, -1};
     cln_device_info info = {
         .vector_width = 8, .max_alloc = 1u << 30, .local_mem = 32 << 10, .max_local_size = 256};
-    cln_conv_shape s = {32, 32, 16, 32, 32, 32, 3, 1, 1, false};
+    cln_conv_shape s = {32, 32, 16, 32, 32, 32, 3, 1, 1, false, false};
     for (int d = 0; d < 3; d++)
         ck_assert_int_eq(cln_conv_choose(&info, &automatic, &s, d), CLN_CONV_VECTOR);
     info.vector_width = 1;

@@ -81,6 +81,12 @@ START_TEST(conv)
 }
 END_TEST
 
+START_TEST(dwconv)
+{
+    check_cases("dwconv", -1);
+}
+END_TEST
+
 START_TEST(dense)
 {
     check_cases("dense", _i);
@@ -239,6 +245,7 @@ int main(void)
     tcase_add_unchecked_fixture(device, open_device,
                                 close_device); /* one process, which compiles once */
     tcase_add_loop_test(device, conv, -1, CLN_CONV_ALGOS);
+    tcase_add_test(device, dwconv);
     tcase_add_loop_test(device, dense, -1, CLN_CONV_ALGOS);
     tcase_add_test(device, algorithms_agree);
     tcase_add_test(device, gemm_after_reopening);

@@ -21,6 +21,7 @@ class Layer:
     bias: bool = False
     stride: int = 1
     pad: int = 0
+    groups: int = 1
     other: int = -1  # add: the layer whose output is the second input
     kept: bool = False  # a later layer reads its output
 
@@ -42,7 +43,10 @@ def read(lines, channels=3, size=32):
         if word in ("conv", "dense"):
             layer.c_out = CLASSES if first == "$classes" else int(first)
             layer.bias = options.get("bias", "1" if word == "dense" else "0") == "1"
-        if word == "conv":
+        if word == "dwconv":
+            options.setdefault("k", first or "3")
+            layer.bias, layer.groups = options.get("bias", "0") == "1", channels
+        if word in ("conv", "dwconv"):
             layer.k, layer.stride = int(options.get("k", 3)), int(options.get("stride", 1))
             layer.pad = int(options.get("pad", layer.k // 2))
             size = (size + 2 * layer.pad - layer.k) // layer.stride + 1
@@ -66,8 +70,8 @@ def read(lines, channels=3, size=32):
 
 def module(torch, layer, norm, inplace=False):
     nn, c = torch.nn, layer.c_out
-    if layer.word == "conv":
-        return nn.Conv2d(layer.c_in, c, layer.k, layer.stride, layer.pad, bias=layer.bias)
+    if layer.word in ("conv", "dwconv"):
+        return nn.Conv2d(layer.c_in, c, layer.k, layer.stride, layer.pad, groups=layer.groups, bias=layer.bias)
     if layer.word == "dense":
         return nn.Linear(layer.c_in * layer.size**2, c, bias=layer.bias)
     if layer.word == "$norm":

@@ -31,6 +31,22 @@ const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
 
 /* ---- shared with dense ----------------------------------------------------------------------- */
 
+int cln_conv_window(cln_conv_shape *s, cln_error *err)
+{
+    if (s->k % 2 == 0)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "k=%d: the kernel's size must be odd", s->k);
+    if (s->pad >= s->k)
+        return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d must be smaller than k=%d", s->pad, s->k);
+    const int h = s->h + 2 * s->pad - s->k, w = s->w + 2 * s->pad - s->k;
+    if (h < 0 || w < 0)
+        return CLN_FAIL(err, CLN_ERR_MODEL,
+                        "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s->k, s->k,
+                        s->pad, s->h, s->w);
+    s->ho = h / s->stride + 1;
+    s->wo = w / s->stride + 1;
+    return CLN_OK;
+}
+
 void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_request *request)
 {
     const cln_device_info *info = &node->dev->info;
@@ -200,19 +216,10 @@ static cln_conv_shape shape_of(const cln_layer *layer)
 
 static int shape_conv(cln_layer *layer, cln_error *err)
 {
-    const cln_conv_shape s = shape_of(layer);
-    const cln_shape in = layer->in[0];
-    if (s.k % 2 == 0)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "k=%d: the kernel's size must be odd", s.k);
-    if (s.pad >= s.k)
-        return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d must be smaller than k=%d", s.pad, s.k);
-    const int h = in.h + 2 * s.pad - s.k, w = in.w + 2 * s.pad - s.k;
-    if (h < 0 || w < 0)
-        return CLN_FAIL(err, CLN_ERR_MODEL,
-                        "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s.k, s.k,
-                        s.pad, in.h, in.w);
-    layer->out = (cln_shape){in.n, h / s.stride + 1, w / s.stride + 1, cln_layer_int(layer, "c")};
-    return CLN_OK;
+    cln_conv_shape s = shape_of(layer);
+    int rc = cln_conv_window(&s, err);
+    layer->out = (cln_shape){layer->in[0].n, s.ho, s.wo, cln_layer_int(layer, "c")};
+    return rc;
 }
 
 static void params_conv(const cln_layer *layer, cln_params *out)

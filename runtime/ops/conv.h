@@ -12,7 +12,12 @@ typedef struct cln_conv_shape {
     int ho, wo, co;   /* output image */
     int k, stride, pad;
     bool bias;
+    bool
+        depthwise; /* a kernel for each channel: ci = co, weights (k, k, co); of the dwconv layer alone */
 } cln_conv_shape;
+
+/* Fills ho and wo. CLN_ERR_MODEL where the window is not odd or does not fit. (In conv.c.) */
+int cln_conv_window(cln_conv_shape *s, cln_error *err);
 
 enum { CLN_CONV_FWD, CLN_CONV_BWD_DATA, CLN_CONV_BWD_PARAMS };
 

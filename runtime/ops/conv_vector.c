@@ -161,8 +161,10 @@ static void cut(conv_vector *c, const cln_device_info *info, int pool)
     const int join = join_of(s, c->rows);
     /* a strip has to stay what strip_rows says */
     if (c->direction == CLN_CONV_BWD_PARAMS || c->rows % join == 0) {
-        *s = (cln_conv_shape){s->h / join, s->w * join, s->ci,     s->ho / join, s->wo * join,
-                              s->co,       s->k,        s->stride, s->pad,       s->bias};
+        s->h /= join;
+        s->ho /= join;
+        s->w *= join;
+        s->wo *= join;
         c->rows = cln_div_up(c->rows, join);
     }
     const int scalars = c->span ? s->k * s->ci : s->ci; /* of a line in backward-params */

@@ -10,7 +10,8 @@ from common import TEST, build, check, main, net_path, twin_of
 from safetensors.torch import save_file
 
 ALLOWED = 1e-4  # of logits of the order of 1
-SMALL = "conv 8 k=5 stride=2\n$norm\nrelu\nmaxpool 3 stride=2 pad=1\nconv 12 bias=1\n$norm\nrelu\ndense $classes\n"
+SMALL = ("conv 8 k=5 stride=2\n$norm\nrelu\nmaxpool 3 stride=2 pad=1\n"
+         "dwconv bias=1\n$norm\nrelu\nconv 12 bias=1\n$norm\nrelu\ndense $classes\n")
 NORMS = ("bn", "ln", "gn", "in", "none")
 
 

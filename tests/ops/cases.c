@@ -33,7 +33,23 @@ const cln_case cln_cases[] = {
     {.line = "conv 4 k=3 bias=1", .in = {17, 32, 32, 32}, .n = 16}, /* several chunks of columns */
     {.line = "conv 16 k=3 bias=1", .in = {1, 2, 3, 16}},
     {.line = "conv 16 k=3", .in = {2, 3, 4, 3}, .n = 1},
-    {.line = "conv 8 k=3 bias=1", .in = {2, 5, 5, 4}}, /* small enough for Winograd's transforms in little local memory */
+    {.line = "conv 8 k=3 bias=1",
+     .in = {2, 5, 5, 4}}, /* small enough for Winograd's transforms in little local memory */
+    /* depthwise convolution */
+    {.line = "dwconv", .in = {6, 8, 9, 16}, .n = 5, .doctor = true}, /* dw in two chunks */
+    {.line = "dwconv bias=1",
+     .in = {3, 33, 33, 32},
+     .n = 2,
+     .doctor = true}, /* and several strips */
+    {.line = "dwconv stride=2 bias=1", .in = {2, 9, 16, 16}, .doctor = true},
+    {.line = "dwconv 5", .in = {2, 7, 6, 16}},
+    {.line = "dwconv 5 stride=2 bias=1", .in = {2, 11, 10, 5}},
+    {.line = "dwconv stride=2", .in = {3, 8, 7, 24}, .n = 1},
+    {.line = "dwconv stride=4 pad=2", .in = {1, 9, 10, 8}},
+    {.line = "dwconv 3 pad=0", .in = {2, 5, 3, 4}},
+    {.line = "dwconv 1 stride=3 bias=1", .in = {2, 7, 8, 16}},
+    {.line = "dwconv 11", .in = {1, 4, 6, 4}},
+    {.line = "dwconv bias=1", .in = {1, 1, 1, 1}},
     /* dense */
     {.line = "dense 10", .in = {6, 1, 1, 32}, .n = 5, .doctor = true},
     {.line = "dense 16 bias=0", .in = {2, 4, 4, 16}, .doctor = true},
@@ -86,6 +102,11 @@ const cln_case cln_cases[] = {
     {.line = "dropout 0.5", .in = {2, 5, 5, 3}, .eval = true, .tolerance = 1e-12},
     {0}};
 /* clang-format on */
+
+bool cln_is_conv(const cln_op *op)
+{
+    return !strcmp(op->word, "conv") || !strcmp(op->word, "dwconv") || !strcmp(op->word, "dense");
+}
 
 bool cln_case_is(const cln_case *c, const char *word)
 {
@@ -199,11 +220,18 @@ static double *doubles(size_t count)
 
 cln_conv_shape cln_case_conv_shape(const cln_layer *l)
 {
-    const bool dense = !strcmp(l->op->word, "dense");
+    const bool dense = !strcmp(l->op->word, "dense"), depthwise = !strcmp(l->op->word, "dwconv");
     const cln_shape in = l->in[0], out = l->out;
     if (dense)
-        return (cln_conv_shape){1, 1, in.h * in.w * in.c,           1, 1, out.c, 1,
-                                1, 0, cln_layer_int(l, "bias") != 0};
+        return (cln_conv_shape){.h = 1,
+                                .w = 1,
+                                .ci = in.h * in.w * in.c,
+                                .ho = 1,
+                                .wo = 1,
+                                .co = out.c,
+                                .k = 1,
+                                .stride = 1,
+                                .bias = cln_layer_int(l, "bias") != 0};
     const int k = cln_layer_int(l, "k"), pad = cln_layer_int(l, "pad");
     return (cln_conv_shape){in.h,
                             in.w,
@@ -214,7 +242,8 @@ cln_conv_shape cln_case_conv_shape(const cln_layer *l)
                             k,
                             cln_layer_int(l, "stride"),
                             pad < 0 ? k / 2 : pad,
-                            cln_layer_int(l, "bias") != 0};
+                            cln_layer_int(l, "bias") != 0,
+                            depthwise};
 }
 
 static void refer_pool(const cln_layer *l, cln_shape in, cln_shape out, const cln_case_values *v,
@@ -250,7 +279,7 @@ static void refer(const cln_case *c, const cln_layer *l, int n, const cln_case_v
     cln_shape in = l->in[0], out = l->out;
     in.n = out.n = n;
     const size_t count = cln_shape_count(in);
-    if (!strcmp(l->op->word, "conv") || !strcmp(l->op->word, "dense")) {
+    if (cln_is_conv(l->op)) {
         const cln_conv_shape s = cln_case_conv_shape(l);
         naive_conv_fwd(&s, n, v->x[0], v->param[0], v->param[1], r->y);
         naive_conv_bwd_data(&s, n, v->dy, v->param[0], r->dx[0]);
@@ -326,13 +355,13 @@ static double case_muls(const cln_case *c)
     cln_layer layer;
     if (cln_lone_layer(&layer, c->line, c->in, NULL))
         return 0; /* running it will tell why */
-    if (!cln_case_is(c, "conv") && !cln_case_is(c, "dense")) {
+    if (!cln_is_conv(layer.op)) {
         const int k =
             cln_case_is(c, "maxpool") || cln_case_is(c, "avgpool") ? cln_layer_int(&layer, "k") : 1;
         return (double)cln_shape_count(c->in) * k * k;
     }
     const cln_conv_shape s = cln_case_conv_shape(&layer);
-    return (double)c->in.n * s.ho * s.wo * s.co * s.k * s.k * s.ci;
+    return (double)c->in.n * s.ho * s.wo * s.co * s.k * s.k * (s.depthwise ? 1 : s.ci);
 }
 
 /* Whether the algorithm that is asked for runs in some direction; elsewhere the device's choice would be checked again. */

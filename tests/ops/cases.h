@@ -43,7 +43,10 @@ void cln_case_check(cln_device *dev, const cln_case *c, const cln_tune_request *
 /* What results may be off by, of the largest value, by any algorithm. */
 #define CLN_CASE_TOLERANCE 1e-5
 
-/* The convolution that a conv or dense layer is. */
+/* Whether it is a convolution of one kind or another: conv, dwconv, dense. */
+bool cln_is_conv(const cln_op *op);
+
+/* The convolution that such a layer is. */
 cln_conv_shape cln_case_conv_shape(const cln_layer *l);
 
 #endif

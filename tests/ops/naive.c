@@ -27,6 +27,12 @@ static void clear(double *values, size_t count)
  * share. */
 typedef void (*tap_visit)(void *arg, size_t xi, size_t wi, size_t yi);
 
+/* Channels of the input that one of the output reads. */
+static int inputs_of(const cln_conv_shape *s)
+{
+    return s->depthwise ? 1 : s->ci;
+}
+
 static void each_tap(const cln_conv_shape *s, int n, tap_visit visit, void *arg)
 {
     for (int i = 0; i < n; i++)
@@ -37,9 +43,11 @@ static void each_tap(const cln_conv_shape *s, int n, tap_visit visit, void *arg)
                         const int iy = oy * s->stride + ky - s->pad,
                                   ix = ox * s->stride + kx - s->pad;
                         for (int ci = 0; inside(iy, ix, s->h, s->w) && ci < s->ci; ci++)
-                            for (int co = 0; co < s->co; co++)
+                            for (int co = s->depthwise ? ci : 0;
+                                 co < (s->depthwise ? ci + 1 : s->co); co++)
                                 visit(arg, at(s->h, s->w, s->ci, i, iy, ix, ci),
-                                      at(s->k, s->ci, s->co, ky, kx, ci, co),
+                                      at(s->k, inputs_of(s), s->co, ky, kx, s->depthwise ? 0 : ci,
+                                         co),
                                       at(s->ho, s->wo, s->co, i, oy, ox, co));
                     }
 }
@@ -87,7 +95,7 @@ void naive_conv_bwd_params(const cln_conv_shape *s, int n, const float *x, const
                            double *dw, double *db)
 {
     const size_t count = (size_t)n * (size_t)s->ho * (size_t)s->wo * (size_t)s->co;
-    clear(dw, (size_t)s->k * (size_t)s->k * (size_t)s->ci * (size_t)s->co);
+    clear(dw, (size_t)s->k * (size_t)s->k * (size_t)inputs_of(s) * (size_t)s->co);
     each_tap(s, n, visit_params, &(products){x, dy, dw});
     if (!s->bias)
         return;

@@ -18,7 +18,8 @@ static const double margin = 3e-6; /* to every kink, relative to the stage's lar
 
 /* Few different sizes, since each is a program to compile. */
 const char *const cln_networks[CLN_NETWORKS] = {
-    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\nconv 8 k=1\n$norm\n"
+    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd "
+    "p\ndwconv\n$norm\nrelu\nconv 8 k=1\n$norm\n"
     "relu\ngap\nconv $classes k=1 bias=1\n",
     "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
     "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
@@ -127,8 +128,7 @@ static void forward_layer(reference *r, int i)
     const cln_layer *l = &r->net->layers[i];
     const size_t count = cln_shape_count(l->in[0]);
     float *x = narrow(in_of(r, i, 0), count), *b = NULL;
-    const cln_conv_shape s =
-        is(l, "conv") || is(l, "dense") ? cln_case_conv_shape(l) : (cln_conv_shape){0};
+    const cln_conv_shape s = cln_is_conv(l->op) ? cln_case_conv_shape(l) : (cln_conv_shape){0};
     const bool max = is(l, "maxpool");
     if (s.k) {
         naive_conv_fwd(&s, r->batch, x, r->param[i][0], s.bias ? r->param[i][1] : NULL, r->y[i]);
@@ -183,8 +183,7 @@ static void backward_layer(reference *r, int i)
     const size_t count = cln_shape_count(l->in[0]);
     float *x = narrow(in_of(r, i, 0), count), *dy = narrow(r->dy[i], cln_shape_count(l->out));
     double *dx = doubles(count);
-    const cln_conv_shape s =
-        is(l, "conv") || is(l, "dense") ? cln_case_conv_shape(l) : (cln_conv_shape){0};
+    const cln_conv_shape s = cln_is_conv(l->op) ? cln_case_conv_shape(l) : (cln_conv_shape){0};
     if (s.k) {
         naive_conv_bwd_params(&s, r->batch, x, dy, r->grad[i][0], s.bias ? r->grad[i][1] : NULL);
         naive_conv_bwd_data(&s, r->batch, dy, r->param[i][0], dx);

@@ -3,6 +3,7 @@
 
 #include "common/step.h"
 #include "common/values.h"
+#include "ops/cases.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -173,9 +174,8 @@ static void map_slots(const cln_plan *plan, model *a)
 {
     for (int i = 0; i < plan->n_slots; i++) {
         const cln_slot *slot = &plan->slots[i];
-        const char *word = plan->net->layers[slot->layer].op->word;
-        const bool weight = !strcmp(slot->param.name, "weight") &&
-                            (!strcmp(word, "conv") || !strcmp(word, "dense"));
+        const bool weight =
+            !strcmp(slot->param.name, "weight") && cln_is_conv(plan->net->layers[slot->layer].op);
         if (slot->state)
             continue;
         memset(a->used + slot->offset, 1, slot->count);
