@@ -11,8 +11,8 @@
 // of channels, with the K*K weights of a vector in registers.
 //
 // A work-item (local size 1) owns
-//   depthwise_fwd, depthwise_bwd_data[_strided]   a strip of `rows` rows of an image
-//   depthwise_bwd_params                          a chunk of images of the partial sums
+//   depthwise_fwd, depthwise_bwd_data   a strip of `rows` rows of an image
+//   depthwise_bwd_params                a chunk of images of the partial sums
 #ifndef K
 #define K 3
 #endif
@@ -75,27 +75,36 @@ kernel void depthwise_fwd(conv_in x,                    // (N, H, W, C)
 
 // ---- backward-data -----------------------------------------------------------------------------
 
-// Rows [r0, r1) of dx of an image.
+// Rows [r0, r1) of dx of an image, for a stride of 2 or more. The pixels ix = f, f + S, ... of a row all see the same taps,
+// ix = f + S*i those of dy at i + column.
 INLINE void depthwise_gather(conv_in dy, conv_in w, int add, global float *dx, int r0, int r1, conv_dims d)
 {
     for (int iy = r0; iy < r1; iy++)
-        for (int ix = 0; ix < d.ow; ix++) {
-            global float *to = dx + (iy * d.ow + ix) * d.oc;
+        for (int f = 0; f < d.stride; f++)
             for (int c = 0; c < d.oc; c += V) {
-                vec sum = ZERO;
-                if (add)
-                    sum = VLOAD(to + c);
+                vec taps[(K / 2 + 1) * (K / 2 + 1)];
+                int column[(K / 2 + 1) * (K / 2 + 1)], row[(K / 2 + 1) * (K / 2 + 1)], count = 0;
                 for (int ky = (iy + d.pad) % d.stride; ky < K && ky <= iy + d.pad; ky += d.stride) {
                     const int oy = (iy + d.pad - ky) / d.stride;
-                    for (int kx = (ix + d.pad) % d.stride; kx < K && kx <= ix + d.pad; kx += d.stride) {
-                        const int ox = (ix + d.pad - kx) / d.stride;
-                        if (oy < d.ih && ox < d.iw)
-                            sum += VLOAD(dy + (oy * d.iw + ox) * d.ic + c) * VLOAD(w + (ky * K + kx) * d.oc + c);
+                    for (int kx = (f + d.pad) % d.stride; kx < K && oy < d.ih; kx += d.stride, count++) {
+                        taps[count] = VLOAD(w + (ky * K + kx) * d.oc + c);
+                        column[count] = (f + d.pad - kx) / d.stride;
+                        row[count] = oy * d.iw;
                     }
                 }
-                VSTORE(sum, to + c);
+                global float *to = dx + (iy * d.ow + f) * d.oc + c;
+                for (int i = 0; i * d.stride + f < d.ow; i++, to += d.stride * d.oc) {
+                    vec sum = ZERO;
+                    if (add)
+                        sum = VLOAD(to);
+                    for (int t = 0; t < count; t++) {
+                        const int ox = i + column[t];
+                        if (ox >= 0 && ox < d.iw)
+                            sum += VLOAD(dy + (row[t] + ox) * d.ic + c) * taps[t];
+                    }
+                    VSTORE(sum, to);
+                }
             }
-        }
 }
 
 kernel void depthwise_bwd_data(conv_in dy,                  // (N, Ho, Wo, C)

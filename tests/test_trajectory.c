@@ -1,5 +1,5 @@
 /* Ten training steps against the same steps in double precision by PyTorch (fixtures/make_trajectory.py): losses,
- * gradient norms, running statistics, and logits in evaluation, for every norm, both models and both kernel classes.
+ * gradient norms, running statistics, and logits in evaluation, for every norm, three models and both kernel classes.
  * This is where the norms, the convolutions, the loss and the optimiser meet a judge that is not our own. */
 #include <check.h>
 #include <math.h>
@@ -9,7 +9,7 @@
 
 #include "common/trajectory.h"
 
-static const char *const models[] = {"s8", "s8r"};
+static const char *const models[] = {"s8", "s8r", "resnet20"};
 static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
 static const cln_plan_options variants[] = {{{CLN_CLASS_VECTOR, -1}, true, false, false},
                                             {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}};
@@ -61,7 +61,7 @@ int main(void)
     TCase *tcase = tcase_create("device");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(tcase, follows_pytorch, 0, 4);
+    tcase_add_loop_test(tcase, follows_pytorch, 0, 6);
     tcase_add_test(tcase, missing);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
