@@ -27,6 +27,16 @@ void cln_bench_shape_text(const cln_layer *layer, char *out, size_t size)
         snprintf(out, size, "%d->%d %dx%d %dx%d", in.c, o.c, k, k, in.h, in.w);
 }
 
+void cln_bench_layer_line(const cln_layer *layer, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "%s", layer->op->word);
+    for (int i = 0; layer->op->attrs && layer->op->attrs[i].name && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, " %s=%.9g", layer->op->attrs[i].name, layer->attr[i]);
+    const cln_shape second = layer->in[layer->n_inputs - 1];
+    if (layer->n_inputs > 1 && at < size)
+        snprintf(out + at, size - at, " %dx%dx%d", second.h, second.w, second.c);
+}
+
 /* Standard normal numbers, the same at every run. */
 static int fill(cln_lone *l, cln_tensor t, double scale, double offset, uint32_t stream, cln_error *err)
 {
@@ -47,7 +57,7 @@ static int fill(cln_lone *l, cln_tensor t, double scale, double offset, uint32_t
     return rc;
 }
 
-static int fill_all(cln_lone *l, cln_error *err)
+int cln_bench_lone_fill(cln_lone *l, cln_error *err)
 {
     cln_node *node = &l->node;
     int rc = CLN_OK;
@@ -112,7 +122,7 @@ int cln_bench_lone_new(cln_bench_lone *l, cln_device *dev, const char *view, con
     memset(l, 0, sizeof *l);
     int rc = cln_lone_new(&l->lone, dev, line, in, request, drop_dx, &data, err);
     if (!rc)
-        rc = fill_all(&l->lone, err);
+        rc = cln_bench_lone_fill(&l->lone, err);
     if (rc)
         return rc;
     cln_cost cost[CLN_COST_KINDS] = {{0, 0}};

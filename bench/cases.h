@@ -27,6 +27,11 @@ int cln_bench_lone_new(cln_bench_lone *l, cln_device *dev, const char *view, con
                        const char *line, cln_shape in, const cln_tune_request *request, bool data, cln_error *err);
 void cln_bench_lone_clear(cln_bench_lone *l);
 
+/* The layer as a line for cln_lone_new with every attribute named; and its tensors filled with random numbers, the same at
+ * every run. */
+void cln_bench_layer_line(const cln_layer *layer, char *out, size_t size);
+int cln_bench_lone_fill(cln_lone *l, cln_error *err);
+
 /* ---- the stages of a network ------------------------------------------------------------------------ */
 
 enum { CLN_BENCH_UNIT_MAX = 8 };

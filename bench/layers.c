@@ -79,17 +79,6 @@ static int measure(layers_bench *b, cln_bench_case *cases, int n, const cln_benc
     return rc;
 }
 
-/* The layer as a line for cln_lone_new, with every attribute named. */
-static void line_of(const cln_layer *layer, char *out, size_t size)
-{
-    size_t at = (size_t)snprintf(out, size, "%s", layer->op->word);
-    for (int i = 0; layer->op->attrs && layer->op->attrs[i].name && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, " %s=%.9g", layer->op->attrs[i].name, layer->attr[i]);
-    const cln_shape second = layer->in[layer->n_inputs - 1];
-    if (layer->n_inputs > 1 && at < size)
-        snprintf(out + at, size - at, " %dx%dx%d", second.h, second.w, second.c);
-}
-
 /* ---- each layer alone ---------------------------------------------------------------------------- */
 
 /* One layer, or the norms of one place in turn; lines[k] under norms[k]. */
@@ -155,7 +144,7 @@ static int bench_alone(layers_bench *b, int view, cln_net **nets, cln_error *err
         show_progress(b, views[view]);
         for (int k = 0; k < n; k++) {
             norms[k] = layer->op->norm ? b->o.norms[k] : "-";
-            line_of(&nets[k]->layers[i], lines[k], sizeof lines[k]);
+            cln_bench_layer_line(&nets[k]->layers[i], lines[k], sizeof lines[k]);
         }
         rc = bench_place(b, view, layer, (const char(*)[160])lines, norms, n, err);
     }

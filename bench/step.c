@@ -86,7 +86,8 @@ static int new_inference(const step_bench *b, const char *norm, int batch, conte
 {
     const cln_dataset *d = b->data;
     const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = b->fuse, .inference = true};
-    const cln_shape input = {cln_tune_micro(&b->dev->info, &options.tune, batch), d->h, d->w, d->c};
+    const int images = cln_tune_micro(b->dev, &options.tune, cln_net_macs(c->trainer->net), batch);
+    const cln_shape input = {images, d->h, d->w, d->c};
     int rc = cln_net_load(b->o.model, norm, 0, d->classes, input, &c->net, err);
     if (!rc)
         rc = cln_plan_new(b->dev, c->net, &options, &c->infer, err);

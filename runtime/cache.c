@@ -50,8 +50,7 @@ static bool sha256(const unsigned char *bytes, size_t size, unsigned char digest
     return EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL) == 1;
 }
 
-/* The folder, without making it; false where the environment names none or its name is too long. */
-static bool cache_dir(char *out, size_t size)
+bool cln_cache_dir(char *out, size_t size)
 {
     const char *dir = getenv("CLNORM_CACHE_DIR"), *tail = "";
     if (!dir || !*dir) {
@@ -92,7 +91,7 @@ bool cln_cache_load(const char *key, unsigned char **bytes, size_t *size)
 
     *bytes = NULL;
     *size = 0;
-    if (!*key || !cache_dir(dir, sizeof dir))
+    if (!*key || !cln_cache_dir(dir, sizeof dir))
         return false;
     snprintf(path, sizeof path, "%s/%s.bin", dir, key);
     FILE *f = fopen(path, "rb");
@@ -122,7 +121,7 @@ bool cln_cache_store(const char *key, const unsigned char *bytes, size_t size)
 {
     char dir[PATH_SIZE - 128], path[PATH_SIZE], temporary[PATH_SIZE];
     header h = {.size = size};
-    if (!*key || size == 0 || !cache_dir(dir, sizeof dir) || !make_dirs(dir))
+    if (!*key || size == 0 || !cln_cache_dir(dir, sizeof dir) || !make_dirs(dir))
         return false;
     memcpy(h.magic, format_name, sizeof h.magic);
     if (!sha256(bytes, size, h.digest))

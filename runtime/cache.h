@@ -12,6 +12,9 @@ enum { CLN_CACHE_KEY = 65 }; /* 64 hexadecimal digits and a NUL */
  * one another, and with the file format's version. False: no digest could be computed. */
 bool cln_cache_key(const char *const *parts, size_t n, char key[CLN_CACHE_KEY]);
 
+/* The folder, without making it; false where the environment names none or its name is too long. */
+bool cln_cache_dir(char *out, size_t size);
+
 /* The bytes stored under `key`; *bytes is malloc'ed, the caller frees. False where the file is
  * absent, of another format, truncated or altered (its digest is checked). */
 bool cln_cache_load(const char *key, unsigned char **bytes, size_t *size);

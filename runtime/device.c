@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A device owns its programs and its profile, so closing it reaches up to them. */
+/* A device owns its programs, its tuning table and its profile, so closing it reaches up to them. */
 #include "kernel.h"
 #include "program.h"
 #include "simulate.h"
+#include "tuning.h"
 
 enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64, NO_PLATFORM = -1001 };
 
@@ -250,6 +251,7 @@ void cln_device_close(cln_device *dev)
         clFinish(dev->queue);
     cln_profile_stop(dev);
     cln_program_free_all(dev);
+    cln_tuning_free(dev->tuning);
     if (dev->queue)
         clReleaseCommandQueue(dev->queue);
     if (dev->context)

@@ -29,6 +29,7 @@ typedef struct cln_device_info {
 } cln_device_info;
 
 struct cln_program;
+struct cln_tuning;
 
 typedef struct cln_device {
     cln_device_info info;
@@ -39,6 +40,7 @@ typedef struct cln_device {
     void *notice_arg;
     bool cold;                          /* a notice about a cold compile was given already */
     unsigned unflushed;                 /* launches since the last clFlush; see kernel.c */
+    struct cln_tuning *tuning;          /* read at the first need; see tuning.h */
     struct cln_profile *profile;        /* NULL unless kernel times are collected; see kernel.h */
 } cln_device;
 

@@ -17,7 +17,7 @@ void cln_evaluation_clear(cln_evaluation *e)
 static int run_batches(cln_plan *plan, cln_feed *feed, cln_loss *loss, const cln_augment *augment, float *logits,
                        cln_error *err)
 {
-    const int batch = cln_tune_micro(&plan->dev->info, &plan->options.tune, plan->net->input.n);
+    const int batch = cln_tune_micro(plan->dev, &plan->options.tune, cln_net_macs(plan->net), plan->net->input.n);
     const size_t classes = (size_t)plan->net->classes;
     cln_pace pace = {0};
     int rc = CLN_OK;

@@ -3,6 +3,7 @@
 #include "figure.h"
 #include "options.h"
 #include "outcome.h"
+#include "tuning.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,18 +15,39 @@
 static json_t *config_json(const cln_job *job)
 {
     const cln_device_info *info = &job->dev->info;
+    cln_tuning *tuning = NULL;
     char *plan = cln_plan_describe(job->trainer->plan);
+    char *lines = cln_tuning_of_plan(job->trainer->plan, &tuning, NULL) ? NULL : cln_tuning_text(tuning);
     json_t *options = cln_options_to_json(&job->options);
-    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:s*, s:o}, s:I, s:o, s:s?}", "version", CLNORM_VERSION,
+    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:s*, s:o}, s:I, s:o, s:s?, s:s?}", "version", CLNORM_VERSION,
                              "options", options, "data", cln_run_text(job->data->sample ? "sample" : job->data->source),
                              "data_name", cln_run_text(job->data->name), "data_sha256", job->data->digest, "device", "index",
                              info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "simulated",
                              info->simulated[0] ? info->simulated : NULL, "platform",
                              cln_run_text(info->platform_name), "params",
                              (json_int_t)cln_trainer_param_count(job->trainer), "net", cln_run_text(job->trainer->net->text),
-                             "plan", plan);
+                             "plan", plan, "tuning", lines);
+    if (!plan || !lines) {
+        json_decref(json);
+        json = NULL;
+    }
     free(plan);
+    free(lines);
+    cln_tuning_free(tuning);
     return json;
+}
+
+int cln_job_plan(cln_job *job, bool resume, cln_error *err)
+{
+    char path[CLN_PATH_MAX];
+    cln_tuning *tuning = NULL;
+    int rc = cln_run_path(&job->run, CLN_RUN_CONFIG, path, err);
+    if (!rc && resume && cln_run_has_checkpoint(&job->run))
+        rc = cln_config_tuning(path, &tuning, err);
+    if (rc)
+        return rc;
+    cln_tuning_use(job->dev, tuning);
+    return cln_trainer_new(job->dev, job->data, &job->options, &job->trainer, err);
 }
 
 int cln_job_begin(cln_job *job, bool resume, cln_error *err)

@@ -1,5 +1,5 @@
 /* A training run in its folder, from its start or its resumption to its summary: what `clnorm train` and `clnorm study`
- * share. The order of the calls: cln_run_open(&job->run), cln_trainer_new into job->trainer, cln_job_begin,
+ * share. The order of the calls: cln_run_open(&job->run), cln_job_plan, cln_job_begin,
  * cln_job_train, cln_job_finish; cln_job_clear at any time. */
 #ifndef CLN_JOB_H
 #define CLN_JOB_H
@@ -19,6 +19,10 @@ typedef struct cln_job {
     int n_metrics;
     char weights_sha256[65];
 } cln_job;
+
+/* Makes job->trainer; of a run that has a checkpoint and is to be resumed, with the algorithms and the images at a time
+ * that it was begun with, whatever a tuning table says by now. */
+int cln_job_plan(cln_job *job, bool resume, cln_error *err);
 
 /* Goes on from the checkpoint where `resume` is set and there is one; else writes config.json and begins. */
 int cln_job_begin(cln_job *job, bool resume, cln_error *err);

@@ -1,5 +1,7 @@
 #include "lone.h"
 
+#include "tuning.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +111,9 @@ int cln_lone_new(cln_lone *t, cln_device *dev, const char *line, cln_shape in,
 {
     const cln_tune_request automatic = {CLN_CLASS_AUTO, -1};
     memset(t, 0, sizeof *t);
-    int rc = cln_lone_layer(&t->layer, line, in, err);
+    int rc = cln_tuning_load(dev, err);
+    if (!rc)
+        rc = cln_lone_layer(&t->layer, line, in, err);
     if (rc)
         return rc;
     cln_node *node = &t->node;

@@ -35,6 +35,9 @@ int cln_net_load(const char *model, const char *norm, int groups, int classes, c
 
 void cln_net_free(cln_net *net);
 
+/* Multiplications and additions of the convolutions and dense layers for one image, forward. */
+double cln_net_macs(const cln_net *net);
+
 /* Trained parameters, all together (states not counted). */
 size_t cln_net_param_count(const cln_net *net);
 

@@ -2,6 +2,7 @@
 #include "net.h"
 
 #include <limits.h>
+#include <math.h>
 
 static size_t layer_params(const cln_layer *layer)
 {
@@ -20,6 +21,18 @@ size_t cln_net_param_count(const cln_net *net)
     for (int i = 0; i < net->n_layers; i++)
         count += layer_params(&net->layers[i]);
     return count;
+}
+
+double cln_net_macs(const cln_net *net)
+{
+    double sum = 0;
+    for (int i = 0; i < net->n_layers; i++) {
+        cln_cost cost[CLN_COST_KINDS] = {{0, 0}};
+        if (net->layers[i].op->resolve && net->layers[i].op->cost)
+            net->layers[i].op->cost(&net->layers[i], cost);
+        sum += cost[CLN_COST_FORWARD].flops;
+    }
+    return round(sum / 2 / net->input.n);
 }
 
 /* Which tensors an op keeps does not depend on the device, so a made-up one will do to ask. */

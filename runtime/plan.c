@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include "philox.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -382,9 +383,12 @@ static void connect(cln_plan *plan)
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
-static int resolve(cln_plan *plan)
+static int resolve(cln_plan *plan, cln_error *err)
 {
     const cln_device_info *info = &plan->dev->info;
+    int rc = cln_tuning_load(plan->dev, err);
+    if (rc)
+        return rc;
     for (int i = 0; i < plan->net->n_layers; i++) {
         const cln_layer *layer = &plan->net->layers[i];
         cln_node *node = &plan->nodes[i];
@@ -426,7 +430,7 @@ int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *op
     if (!plan->nodes || !plan->stages)
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc)
-        rc = resolve(plan);
+        rc = resolve(plan, err);
     if (!rc) {
         fuse(plan);
         rc = place_parameters(plan, err);
@@ -488,15 +492,17 @@ int cln_plan_backward(cln_plan *plan, const cln_pass *pass, cln_error *err)
     return rc;
 }
 
-/* One line a layer; conv-like layers name their algorithms, others their vector width. */
+/* What all share, then one line a layer; conv-like layers name their algorithms, others their vector width. */
 char *cln_plan_describe(const cln_plan *plan)
 {
-    const size_t room = (size_t)plan->net->n_layers * 128 + 1;
+    const size_t room = (size_t)plan->net->n_layers * 128 + 128;
+    const cln_tune *first = &plan->nodes[0].tune;
     char *text = malloc(room);
-    size_t at = 0;
     if (!text)
         return NULL;
-    text[0] = '\0';
+    size_t at = (size_t)snprintf(text, room, "images=%d class=%s width=%u local=%d\n", plan->net->input.n,
+                                 first->cls == CLN_CLASS_VECTOR ? "vector" : "simt",
+                                 (unsigned)plan->dev->info.vector_width, first->local);
     for (int i = 0; i < plan->net->n_layers; i++) {
         const cln_node *node = &plan->nodes[i];
         const cln_layer *layer = node->layer;

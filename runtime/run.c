@@ -2,6 +2,7 @@
 
 #include "json.h"
 #include "options.h"
+#include "tuning.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -256,7 +257,7 @@ int cln_run_write_json(const cln_run *run, const char *name, const json_t *value
     return rc != 0 ? rc : cln_json_write(path, value, err);
 }
 
-int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err)
+static int load_config(const char *path, json_t **config, cln_error *err)
 {
     unsigned char *bytes = NULL;
     size_t n;
@@ -265,13 +266,43 @@ int cln_config_read(const char *path, cln_train_options *options, char *data, si
     if (rc != 0)
         return rc;
     bool no_memory;
-    json_t *config = cln_json_load(bytes, n, 0, NULL, &no_memory);
-    const char *source = json_string_value(json_object_get(config, "data"));
+    *config = cln_json_load(bytes, n, 0, NULL, &no_memory);
     free(bytes);
-    if (no_memory)
-        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path);
-    else if (config == NULL || source == NULL || strlen(source) >= size)
-        rc = CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
+    return no_memory ? CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to read %s", path) : 0;
+}
+
+static int damaged_config(const char *path, cln_error *err)
+{
+    return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
+}
+
+int cln_config_tuning(const char *path, cln_tuning **out, cln_error *err)
+{
+    json_t *config = NULL;
+    int rc = load_config(path, &config, err);
+    if (rc != 0)
+        return rc;
+    const json_t *value = json_object_get(config, "tuning");
+    const char *lines = value == NULL ? "" : json_string_value(value);
+    if (config == NULL || lines == NULL)
+        rc = damaged_config(path, err);
+    else
+        rc = cln_tuning_parse(lines, strlen(lines), out, err);
+    if (rc == CLN_ERR_DATA)
+        rc = damaged_config(path, err);
+    json_decref(config);
+    return rc;
+}
+
+int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err)
+{
+    json_t *config = NULL;
+    int rc = load_config(path, &config, err);
+    if (rc != 0)
+        return rc;
+    const char *source = json_string_value(json_object_get(config, "data"));
+    if (config == NULL || source == NULL || strlen(source) >= size)
+        rc = damaged_config(path, err);
     else
         rc = cln_options_from_json(json_object_get(config, "options"), options, err);
     if (rc == 0)

@@ -8,6 +8,7 @@
 
 #include "file.h"
 #include "lock.h"
+#include "tune.h"
 
 /* Every file that a run makes, in DIR; --overwrite removes these and nothing else. */
 #define CLN_RUN_CONFIG     "config.json"
@@ -66,6 +67,10 @@ int cln_run_write_json(const cln_run *run, const char *name, const json_t *value
 /* The settings and where the data were, into `data` of `size` bytes. CLN_ERR_IO, CLN_ERR_DATA (too large),
  * CLN_ERR_CHECKPOINT. Outputs are untouched on failure. */
 int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err);
+
+/* The table that makes the run's plan again (tuning.h); an empty one where the run is older than tables. *out is the
+ * caller's. Errors as above. */
+int cln_config_tuning(const char *path, cln_tuning **out, cln_error *err);
 
 /* ---- metrics.jsonl: one object a line with the fields of cln_metrics by name -------------------- */
 

@@ -2,6 +2,7 @@
 
 #include "dataset.h"
 #include "init.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,6 +86,9 @@ static int choose_micro(cln_trainer *t, const cln_net *net, cln_error *err)
     const cln_train_options *o = &t->options;
     const cln_tune_request request = {(cln_class)o->kernel_class, o->conv};
     const cln_layer *whole = NULL;
+    int rc = cln_tuning_load(t->dev, err);
+    if (rc)
+        return rc;
     for (int i = 0; i < net->n_layers && !whole; i++)
         whole = net->layers[i].op->whole_batch ? &net->layers[i] : NULL;
     if (o->micro_batch && o->micro_batch < o->batch && whole)
@@ -92,7 +96,7 @@ static int choose_micro(cln_trainer *t, const cln_net *net, cln_error *err)
                         "micro-batch is %d: layer %d (%s) takes its statistics over the whole batch of %d; use a norm "
                         "within the image, or a smaller batch", o->micro_batch, whole->index, whole->op->word, o->batch);
     t->micro = whole            ? o->batch
-               : !o->micro_batch ? cln_tune_micro(&t->dev->info, &request, o->batch)
+               : !o->micro_batch ? cln_tune_micro(t->dev, &request, cln_net_macs(net), o->batch)
                : o->micro_batch < o->batch ? o->micro_batch : o->batch;
     return CLN_OK;
 }

@@ -13,15 +13,41 @@ typedef enum {
     CLN_CONV_ALGOS /* how many there are; tests go through all of them */
 } cln_conv_algo;
 
+/* What tells one convolution from another in a table (a dense layer is a convolution with k of the image's size). */
+typedef struct cln_tune_shape {
+    int k, stride, ci, co, h, w; /* h, w: of the input */
+} cln_tune_shape;
+
 /* A node's resolved plan. */
 typedef struct cln_tune {
     cln_class cls;
     int v; /* vector width of pointwise, norm, pool kernels: divides the channels; 1 in the SIMT class */
     int local; /* local size along x of SIMT launches (<= 64), 1 in the vector class */
-    cln_conv_algo fwd, bwd_data, bwd_params; /* convolution and dense only */
+    cln_tune_shape shape;                    /* these are of convolution and dense only */
+    cln_conv_algo fwd, bwd_data, bwd_params;
 } cln_tune;
 
-/* What the user may force (CLI --class, --conv; tests): AUTO and -1 leave the table's choice. */
+/* A line of a table (cl/tune.table describes them): for a direction of one shape or of all from so many operations on
+ * its algorithm, or, where direction is CLN_TUNE_MICRO, for a network of so many the images at a time. */
+enum { CLN_TUNE_MICRO = 3, CLN_TUNE_MAX_IMAGES = 65536 }; /* the directions before it are CLN_CONV_* */
+typedef struct cln_tune_line {
+    cln_class cls;         /* AUTO: '*' */
+    int direction;         /* -1: '*', which stands for the directions of a convolution */
+    bool exact;            /* shape (or, of a network, macs) has to be the same; else macs are a lower bound */
+    cln_tune_shape shape;
+    double macs;
+    cln_conv_algo algo;
+    int images;            /* 0: the whole batch */
+} cln_tune_line;
+
+/* A table beside the built-in one, and before it: see tuning.h. */
+typedef struct cln_tuning {
+    cln_tune_line *lines;
+    int n;
+    bool measured; /* on this device, by `clnorm tune` */
+} cln_tuning;
+
+/* What the user may force (CLI --class, --conv; tests): AUTO and -1 leave the tables' choice. */
 typedef struct cln_tune_request {
     cln_class cls;
     int conv; /* a cln_conv_algo, or -1 */
@@ -33,9 +59,16 @@ cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *re
 /* Widest vector that the device likes and that divides `channels` (1, 2, 4, 8 or 16). */
 int cln_tune_width(const cln_device_info *info, cln_class cls, int channels);
 
-/* How many images of a batch go through a network at a time where each is on its own: on a CPU as many as its cache
- * holds with all that is read again, else the batch. */
-int cln_tune_micro(const cln_device_info *info, const cln_tune_request *request, int batch);
+/* How many images of a batch go through a network of so many multiplications and additions an image (forward) at a
+ * time, where each is on its own: on a CPU as many as its cache holds with all that is read again, else the batch. */
+int cln_tune_micro(const cln_device *dev, const cln_tune_request *request, double macs, int batch);
+
+/* Reads one line of `length` bytes. 1: *out is filled; 0: a comment or blank; -1: neither. */
+int cln_tune_parse(const char *line, size_t length, cln_tune_line *out);
+
+/* The line as cln_tune_parse reads it, without a newline. */
+enum { CLN_TUNE_LINE_TEXT = 160 };
+void cln_tune_print(const cln_tune_line *line, char text[CLN_TUNE_LINE_TEXT]);
 
 const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd" */
 

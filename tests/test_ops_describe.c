@@ -156,21 +156,21 @@ START_TEST(choices)
         .vector_width = 8, .max_alloc = 1u << 30, .local_mem = 32 << 10, .max_local_size = 256};
     cln_conv_shape s = {32, 32, 16, 32, 32, 32, 3, 1, 1, false, false};
     for (int d = 0; d < 3; d++)
-        ck_assert_int_eq(cln_conv_choose(&info, &automatic, &s, d), CLN_CONV_VECTOR);
+        ck_assert_int_eq(cln_conv_choose(&info, &automatic, NULL, &s, d), CLN_CONV_VECTOR);
     info.vector_width = 1;
     for (int d = 0; d < 3; d++)
-        ck_assert_int_eq(cln_conv_choose(&info, &automatic, &s, d), CLN_CONV_SIMT);
+        ck_assert_int_eq(cln_conv_choose(&info, &automatic, NULL, &s, d), CLN_CONV_SIMT);
     ck_assert_int_eq(
-        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, &s, 0),
+        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, NULL, &s, 0),
         CLN_CONV_GEMM);
     info.max_local_size = 128; /* too small for CLBlast */
     ck_assert_int_eq(
-        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, &s, 0),
+        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, NULL, &s, 0),
         CLN_CONV_SIMT);
     info.max_local_size = 256;
     info.max_alloc = 1024; /* no room for a column buffer: what is forced gives way */
     ck_assert_int_eq(
-        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, &s, 0),
+        cln_conv_choose(&info, &(cln_tune_request){CLN_CLASS_AUTO, CLN_CONV_GEMM}, NULL, &s, 0),
         CLN_CONV_SIMT);
 
     ck_assert_int_eq(cln_tune_class(&info, &automatic), CLN_CLASS_SIMT);

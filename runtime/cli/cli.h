@@ -42,6 +42,7 @@ int cln_cmd_eval(int argc, char **argv);
 int cln_cmd_bench(int argc, char **argv);
 int cln_cmd_devices(int argc, char **argv);
 int cln_cmd_doctor(int argc, char **argv);
+int cln_cmd_tune(int argc, char **argv);
 int cln_cmd_model(int argc, char **argv);
 int cln_cmd_fetch(int argc, char **argv);
 

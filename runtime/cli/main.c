@@ -21,6 +21,7 @@ static const command commands[] = {
     {"bench", "time training on a device", cln_cmd_bench},
     {"devices", "list the OpenCL devices, and whether each one works", cln_cmd_devices},
     {"doctor", "check that a device computes what it should", cln_cmd_doctor},
+    {"tune", "measure which algorithms are the fastest on a device, for all later runs", cln_cmd_tune},
     {"model", "print the layers of a network and what each one costs", cln_cmd_model},
     {"fetch", "download CIFAR-10", cln_cmd_fetch},
 };
@@ -43,14 +44,14 @@ static void print_help(void)
            "\n"
            "environment:\n"
            "  CLNORM_DEVICE     device to use where --device is not given\n"
-           "  CLNORM_CACHE_DIR  folder of compiled kernels (else $XDG_CACHE_HOME/clnorm, "
-           "~/.cache/clnorm)\n"
+           "  CLNORM_CACHE_DIR  folder of compiled kernels and tuning tables\n"
+           "                    (else $XDG_CACHE_HOME/clnorm, ~/.cache/clnorm)\n"
            "  CLNORM_CL_DIR     folder with kernel sources to use in place of the built-in ones\n"
            "\n"
            "exit status:\n"
            "   0  success\n"
            "   2  the command line is wrong\n"
-           " 130  interrupted; clnorm train, study and lr-find have saved their state\n");
+           " 130  interrupted; clnorm train, study, lr-find and tune have saved what they have\n");
 #define CLN_EXIT_LINE(name, code, text)                                                            \
     if ((code) != CLN_ERR_ARGUMENT)                                                                \
         printf("  %2d  %s\n", cln_cli_status(code), text);

@@ -144,7 +144,7 @@ static int train_run(cln_runs *s, const cln_study_run *run, cln_summary *summary
     s->job = (cln_job){.dev = s->dev, .data = s->data, .options = run->options, .small = true};
     int rc = open_run(s, run, &resume, err);
     if (!rc)
-        rc = cln_trainer_new(s->dev, s->data, &run->options, &s->job.trainer, err);
+        rc = cln_job_plan(&s->job, resume, err);
     if (!rc)
         rc = check_device(s, &run->options, s->job.trainer->net, err);
     if (!rc)

@@ -10,6 +10,7 @@
 
 #include "../job.h"
 #include "../options.h"
+#include "../tuning.h"
 #include "cli.h"
 #include "doctor.h"
 
@@ -237,7 +238,7 @@ static int set_up(session *s, cln_error *err)
     s->job.data = s->data;
     s->job.options = set->options;
     if (!rc)
-        rc = cln_trainer_new(s->dev, s->data, &set->options, &s->job.trainer, err);
+        rc = cln_job_plan(&s->job, set->resume != NULL, err);
     if (!rc)
         rc = check_device(s, err);
     return rc ? rc : begin_or_resume(s, err);
@@ -285,6 +286,8 @@ int cln_cmd_train(int argc, char **argv)
         rc = set_up(&s, &err);
     if (!rc) {
         cln_cli_catch_signals();
+        if (!s.set.quiet && cln_tuning_unknown(s.dev))
+            cln_cli_notice(NULL, "nobody has measured which kernels are good on this device: `clnorm tune` does so once");
         if (!s.set.quiet)
             printf("%s, %s, %zu parameters, %d training images, on %s\n", s.job.trainer->net->name, s.job.trainer->net->norm,
                    cln_trainer_param_count(s.job.trainer), s.job.trainer->train->n, s.dev->info.name);

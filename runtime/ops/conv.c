@@ -50,9 +50,11 @@ int cln_conv_window(cln_conv_shape *s, cln_error *err)
 void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_request *request)
 {
     const cln_device_info *info = &node->dev->info;
-    node->tune.fwd = cln_conv_choose(info, request, s, CLN_CONV_FWD);
-    node->tune.bwd_data = cln_conv_choose(info, request, s, CLN_CONV_BWD_DATA);
-    node->tune.bwd_params = cln_conv_choose(info, request, s, CLN_CONV_BWD_PARAMS);
+    const cln_tuning *table = node->dev->tuning;
+    node->tune.shape = (cln_tune_shape){s->k, s->stride, s->ci, s->co, s->h, s->w};
+    node->tune.fwd = cln_conv_choose(info, request, table, s, CLN_CONV_FWD);
+    node->tune.bwd_data = cln_conv_choose(info, request, table, s, CLN_CONV_BWD_DATA);
+    node->tune.bwd_params = cln_conv_choose(info, request, table, s, CLN_CONV_BWD_PARAMS);
 }
 
 static const cln_conv_impl *impl_for(const cln_node *node, int direction)

@@ -56,22 +56,11 @@ const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 /* Widest vector, 4 or more, that the device likes and that divides the channels; 0: none. (In conv_vector.c.) */
 int cln_conv_vector_width(const cln_device_info *info, int channels);
 
-/* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else
- * the first line of cl/tune.table that fits and whose algorithm supports it; SIMT where none does. Depends
- * on nothing but its arguments and the table. (In tune.c.) */
-cln_conv_algo cln_conv_choose(const cln_device_info *info, const cln_tune_request *request,
+/* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else the first
+ * line of `table` (NULL: none) and then of cl/tune.table that fits and whose algorithm supports it; SIMT where none
+ * does. Depends on nothing but its arguments and that table. (In tune.c.) */
+cln_conv_algo cln_conv_choose(const cln_device_info *info, const cln_tune_request *request, const cln_tuning *table,
                               const cln_conv_shape *s, int direction);
-
-/* One data line of cl/tune.table. cls CLN_CLASS_AUTO and direction -1 are the table's '*'. */
-typedef struct cln_tune_line {
-    cln_class cls;
-    int direction;
-    double macs; /* at least so many multiplications and additions an image */
-    cln_conv_algo algo;
-} cln_tune_line;
-
-/* Reads one line of `length` bytes. 1: *out is filled; 0: a comment or blank; -1: neither. (In tune.c.) */
-int cln_tune_parse(const char *line, size_t length, cln_tune_line *out);
 
 /* What the conv and the dense layer share: a layer that is a convolution of shape *s, with param[0] its weight
  * and param[1] its bias. They fill the cln_op hooks of the same names. */

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 # ---- help
-for command in "" devices doctor model fetch train eval; do
+for command in "" devices doctor model fetch train eval tune; do
     # shellcheck disable=SC2086 # none or one word
     works $command --help
     check "help on stdout" grep -q '^usage: clnorm' out
@@ -19,7 +19,7 @@ done
 # ---- commands and options
 error 2 'no command'
 error 2 'no command "trian".* train' trian
-for command in devices doctor model fetch train eval; do
+for command in devices doctor model fetch train eval tune; do
     error 2 "unrecognized option '--frobnicate'" $command --frobnicate
     check "the line names the command" grep -q "^clnorm $command:" err
 done

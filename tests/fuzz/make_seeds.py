@@ -173,6 +173,11 @@ def tune():
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "cl", "tune.table"), "rb") as f:
         yield "ok-table", f.read()
     yield "ok-forms", b"* * 0x1p3 gemm\r\n\tsimt bwd_params 1e8\tsimt\n\n#\nvector fwd inf vector\n"
+    yield "ok-shapes", (b"# clnorm tune 1 0\nvector fwd 16->32,3x3/1,32x32 winograd\nsimt bwd_params 100000->10,1x1/2,1x1 gemm\n"
+                        b"vector micro =5631360 32\n* micro 0 batch\n* micro 1e99 65536\n# end\n")
+    yield "bad-shape", b"vector fwd 16->32,3x5/1,32x32 simt\n"
+    yield "bad-far", b"vector fwd 99999999999999999999->32,3x3/1,32x32 simt\n"
+    yield "bad-micro", b"vector micro 0 65537\n"
     yield "bad-nan", b"simt * nan simt\n"
     yield "bad-words", b"simt * 1 gemm more\n"
     yield "bad-long", b"simt * " + b"1" * 200 + b" gemm\n"
@@ -187,6 +192,9 @@ CONFIG = {"model": "s8", "norm": "bn", "groups": 0, "epochs": 20, "batch": 128, 
 def configs():
     yield "ok-plain", json.dumps({"data": "sample", "options": CONFIG}).encode()
     yield "ok-more", json.dumps({"data": "sample", "options": {**CONFIG, "more": 1}, "device": {"index": 0}}).encode()
+    yield "ok-tuned", json.dumps({"data": "sample", "options": CONFIG, "tuning": "* fwd 1->1,1x1/1,1x1 simt\n"}).encode()
+    yield "bad-tuned", json.dumps({"data": "sample", "options": CONFIG, "tuning": "* fwd 1->1,1x1/1,1x1 fast\n"}).encode()
+    yield "bad-tuned-kind", json.dumps({"data": "sample", "options": CONFIG, "tuning": []}).encode()
     yield "bad-long", json.dumps({"data": "sample", "options": {**CONFIG, "model": "x" * 5000}}).encode()
     yield "bad-range", json.dumps({"data": "sample", "options": {**CONFIG, "epochs": 1 << 40}}).encode()
     yield "bad-kind", json.dumps({"data": "sample", "options": {**CONFIG, "lr": "1"}}).encode()

@@ -14,6 +14,7 @@
 #include "options.h"
 #include "result.h"
 #include "run.h"
+#include "tuning.h"
 
 /* A refusal says why, in one line that is fit for a terminal. */
 static int refused(int rc, const cln_error *err)
@@ -209,9 +210,24 @@ static int run_safetensors(const uint8_t *bytes, size_t n)
 
 /* ---- tables and JSON ------------------------------------------------------------------------ */
 
+/* What was read can be written, and is the same then. */
+static void check_tuning(const cln_tuning *t)
+{
+    cln_tuning *again = NULL;
+    char *text = cln_tuning_text(t);
+    FUZZ_MUST(text && !cln_tuning_parse(text, strlen(text), &again, NULL) && again->n == t->n);
+    char *same = cln_tuning_text(again);
+    FUZZ_MUST(same && strcmp(text, same) == 0);
+    cln_tuning_free(again);
+    free(text);
+    free(same);
+}
+
 /* Lines of a tuning table: accepted where every one is. */
 static int run_tune(const uint8_t *bytes, size_t n)
 {
+    cln_error err = {0};
+    cln_tuning *table = NULL;
     int rc = 0;
     for (size_t at = 0; at < n;) {
         const uint8_t *end = memchr(bytes + at, '\n', n - at);
@@ -221,13 +237,20 @@ static int run_tune(const uint8_t *bytes, size_t n)
         FUZZ_MUST(found >= -1 && found <= 1);
         if (found == 1) {
             FUZZ_MUST(line.cls >= CLN_CLASS_AUTO && line.cls <= CLN_CLASS_SIMT && line.macs >= 0);
-            FUZZ_MUST(line.direction >= -1 && line.direction <= CLN_CONV_BWD_PARAMS);
+            FUZZ_MUST(line.direction >= -1 && line.direction <= CLN_TUNE_MICRO);
+            FUZZ_MUST(line.images >= 0 && line.images <= CLN_TUNE_MAX_IMAGES);
             FUZZ_MUST(strlen(cln_conv_algo_name(line.algo)) > 0);
         }
         rc = found < 0 ? CLN_ERR_DATA : rc;
         at += length + 1;
     }
-    return rc;
+    const int whole = cln_tuning_parse((const char *)bytes, n, &table, &err);
+    FUZZ_MUST(whole ? !table && (rc || err.code == CLN_ERR_DATA) : !rc);
+    if (whole)
+        return refused(whole, &err);
+    check_tuning(table);
+    cln_tuning_free(table);
+    return 0;
 }
 
 /* config.json: what was read can be written, and is the same then. */
@@ -241,6 +264,13 @@ static int run_config(const uint8_t *bytes, size_t n)
     fuzz_drop("config.json");
     if (rc)
         return refused(rc, &err);
+    cln_tuning *tuning = NULL;
+    const int tuned = cln_config_tuning(fuzz_put("config.json", bytes, n), &tuning, &err);
+    fuzz_drop("config.json");
+    if (tuned)
+        return refused(tuned, &err);
+    check_tuning(tuning);
+    cln_tuning_free(tuning);
     json_t *first = cln_options_to_json(&options), *second = NULL;
     FUZZ_MUST(first && !cln_options_from_json(first, &again, &err));
     second = cln_options_to_json(&again);
