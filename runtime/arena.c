@@ -107,12 +107,11 @@ static int make_buffers(cln_arena *arena, cln_error *err)
     return rc;
 }
 
-int cln_arena_place(cln_arena *arena, cln_device *dev, const cln_arena_item *items, int n_items, int batch,
-                    bool guarded, cln_error *err)
+int cln_arena_measure(cln_arena *arena, cln_device *dev, const cln_arena_item *items, int n_items, int batch,
+                      cln_error *err)
 {
     const size_t room = (size_t)n_items + 1;
     arena->dev = dev;
-    arena->guarded = guarded;
     arena->items = calloc(room, sizeof *arena->items);
     arena->buffers = calloc(room, sizeof *arena->buffers);
     arena->sizes = calloc(room, sizeof *arena->sizes);
@@ -120,7 +119,14 @@ int cln_arena_place(cln_arena *arena, cln_device *dev, const cln_arena_item *ite
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while planning device memory");
     memcpy(arena->items, items, (size_t)n_items * sizeof *items);
     arena->n_items = n_items;
-    int rc = lay_out(arena, batch, err);
+    return lay_out(arena, batch, err);
+}
+
+int cln_arena_place(cln_arena *arena, cln_device *dev, const cln_arena_item *items, int n_items, int batch,
+                    bool guarded, cln_error *err)
+{
+    arena->guarded = guarded;
+    int rc = cln_arena_measure(arena, dev, items, n_items, batch, err);
     return rc ? rc : make_buffers(arena, err);
 }
 

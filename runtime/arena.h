@@ -31,6 +31,9 @@ typedef struct cln_arena {
  * a batch size that fits. The arena must be zeroed before. */
 int cln_arena_place(cln_arena *arena, cln_device *dev, const cln_arena_item *items, int n_items, int batch,
                     bool guarded, cln_error *err);
+/* The same without a buffer: arena->bytes alone. */
+int cln_arena_measure(cln_arena *arena, cln_device *dev, const cln_arena_item *items, int n_items, int batch,
+                      cln_error *err);
 void cln_arena_free(cln_arena *arena);
 
 /* Guarded arenas: fills every item with NaN again / checks that every guard band is whole (CLN_ERR_INTERNAL

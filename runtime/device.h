@@ -40,6 +40,7 @@ typedef struct cln_device {
     void *notice_arg;
     bool cold;                          /* a notice about a cold compile was given already */
     unsigned unflushed;                 /* launches since the last clFlush; see kernel.c */
+    size_t made;                        /* bytes of all buffers so far, also of those that are gone; see tensor.c */
     struct cln_tuning *tuning;          /* read at the first need; see tuning.h */
     struct cln_profile *profile;        /* NULL unless kernel times are collected; see kernel.h */
 } cln_device;

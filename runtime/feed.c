@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { NORM_VALUES = 8 }; /* means, and reciprocal deviations, of up to 4 channels */
+
 static int upload_images(cln_feed *feed, const uint8_t *images, cln_error *err)
 {
     const size_t image = (size_t)feed->c * feed->h * feed->w;
@@ -34,6 +36,11 @@ static int write_new(cln_device *dev, const void *bytes, size_t n, const char *w
     return rc ? rc : cln_tensor_write(dev, *out, 0, bytes, n, err);
 }
 
+size_t cln_feed_bytes(int n, int c, int h, int w)
+{
+    return (size_t)n * ((size_t)c * (size_t)h * (size_t)w + 1 + sizeof(int32_t)) + NORM_VALUES * sizeof(float);
+}
+
 /* order == NULL: the identity. */
 static int upload_order(cln_feed *feed, int32_t *order, cln_error *err)
 {
@@ -59,7 +66,7 @@ int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, 
     cln_feed *feed = calloc(1, sizeof *feed);
     int32_t *order = identity(n, err);
     int rc = feed && order ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while uploading the data set");
-    float norm[8] = {0, 0, 0, 0, 1, 1, 1, 1};
+    float norm[NORM_VALUES] = {0, 0, 0, 0, 1, 1, 1, 1};
     for (int i = 0; i < c; i++) {
         norm[i] = mean[i];
         norm[4 + i] = 1.0f / std[i];

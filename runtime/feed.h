@@ -28,6 +28,9 @@ int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, 
                  const float *mean, const float *std, cln_feed **out, cln_error *err);
 void cln_feed_free(cln_feed *feed);
 
+/* Of a feed of n images: what it has on the device. */
+size_t cln_feed_bytes(int n, int c, int h, int w);
+
 /* A new order for an epoch: Fisher-Yates with counter-based numbers, a function of (seed, epoch) alone. */
 int cln_feed_shuffle(cln_feed *feed, uint32_t seed, uint32_t epoch, cln_error *err);
 

@@ -23,6 +23,9 @@ typedef struct cln_totals {
 int cln_loss_new(cln_device *dev, int batch, int classes, int images, int local, cln_loss **out, cln_error *err);
 void cln_loss_free(cln_loss *loss);
 
+/* What it has on the device. */
+size_t cln_loss_bytes(int batch, int images);
+
 /* Enqueues: totals += these n images; dlogits where given (training), of the mean over `of` images, to which they
  * belong. Predictions go to [base, base + n). */
 int cln_loss_run(cln_loss *loss, cln_tensor logits, cln_tensor dlogits, int n, int of, double smoothing, int base,

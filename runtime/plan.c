@@ -161,27 +161,31 @@ static int list_slots(cln_plan *plan, cln_error *err)
     return rc;
 }
 
-static int new_zeroed(cln_plan *plan, size_t bytes, const char *what, cln_tensor *out, cln_error *err)
+static int new_zeroed(cln_plan *plan, size_t bytes, const char *what, cln_tensor *out, size_t *kind, cln_error *err)
 {
-    int rc = cln_tensor_new(plan->dev, bytes, what, out, err);
+    int rc = plan->paper ? CLN_OK : cln_tensor_new(plan->dev, bytes, what, out, err);
     plan->bytes += rc ? 0 : bytes;
+    *kind += rc ? 0 : bytes;
+    if (plan->paper)
+        return CLN_OK;
     return rc ? rc : cln_tensor_fill(plan->dev, *out, 0, err);
 }
 
 static int place_parameters(cln_plan *plan, cln_error *err)
 {
+    cln_plan_memory *memory = &plan->memory;
     int rc = list_slots(plan, err);
     const size_t unit = plan->dev->info.base_align; /* at least one, so that an empty buffer needs no case */
     const size_t weights = plan->n_weights * sizeof(float) + unit, states = plan->n_states * sizeof(float) + unit;
     if (!rc)
-        rc = new_zeroed(plan, cln_align_up(weights, 4), "weights", &plan->weights, err);
+        rc = new_zeroed(plan, cln_align_up(weights, 4), "weights", &plan->weights, &memory->weights, err);
     if (!rc && !plan->options.inference)
-        rc = new_zeroed(plan, cln_align_up(weights, 4), "gradients", &plan->grads, err);
+        rc = new_zeroed(plan, cln_align_up(weights, 4), "gradients", &plan->grads, &memory->grads, err);
     if (!rc)
-        rc = new_zeroed(plan, cln_align_up(states, 4), "running statistics", &plan->states, err);
+        rc = new_zeroed(plan, cln_align_up(states, 4), "running statistics", &plan->states, &memory->states, err);
     if (!rc)
-        rc = new_zeroed(plan, ZEROS_BYTES, "zeros", &plan->zeros, err);
-    for (int i = 0; i < plan->n_slots && !rc; i++) {
+        rc = new_zeroed(plan, ZEROS_BYTES, "zeros", &plan->zeros, &memory->activations, err);
+    for (int i = 0; i < plan->n_slots && !rc && !plan->paper; i++) {
         const cln_slot *slot = &plan->slots[i];
         cln_node *node = &plan->nodes[slot->layer];
         const size_t at = slot->offset * sizeof(float), bytes = slot->count * sizeof(float);
@@ -341,13 +345,19 @@ static int place_activations(cln_plan *plan, cln_error *err)
             continue;
         const cln_memory m = memory_of(plan, i);
         scratch = m.scratch > scratch ? m.scratch : scratch;
+        for (int k = 0; k < CLN_MAX_SAVED; k++)
+            plan->memory.workspace += m.saved[k];
         rc = wish_node(plan, &list, i, err);
     }
     if (!rc)
         rc = wish(&list, &plan->scratch, scratch, 0, 2 * net->n_layers + 3, plan, -1, "the shared workspace", err);
     if (!rc)
-        rc = cln_arena_place(&plan->arena, plan->dev, list.items, list.count, net->input.n, plan->options.guard, err);
+        rc = plan->paper ? cln_arena_measure(&plan->arena, plan->dev, list.items, list.count, net->input.n, err)
+                         : cln_arena_place(&plan->arena, plan->dev, list.items, list.count, net->input.n,
+                                           plan->options.guard, err);
     plan->bytes += plan->arena.bytes;
+    plan->memory.workspace += scratch;
+    plan->memory.activations += rc ? 0 : plan->arena.bytes - plan->memory.workspace; /* which lives all the time */
     free(list.items);
     return rc;
 }
@@ -415,7 +425,8 @@ static int build(cln_plan *plan, cln_error *err)
     return rc;
 }
 
-int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *options, cln_plan **out,
+/* Everything up to memory. */
+static int begin(cln_device *dev, const cln_net *net, const cln_plan_options *options, bool paper, cln_plan **out,
                  cln_error *err)
 {
     cln_plan *plan = calloc(1, sizeof *plan);
@@ -425,6 +436,7 @@ int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *op
     plan->dev = dev;
     plan->net = net;
     plan->options = *options;
+    plan->paper = paper;
     plan->nodes = calloc((size_t)net->n_layers, sizeof *plan->nodes);
     plan->stages = calloc((size_t)net->n_layers, sizeof *plan->stages);
     if (!plan->nodes || !plan->stages)
@@ -437,16 +449,40 @@ int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *op
     }
     if (!rc)
         rc = place_activations(plan, err);
-    if (!rc) {
-        connect(plan);
-        rc = build(plan, err);
-    }
     if (rc) {
         cln_plan_free(plan);
         return rc;
     }
     *out = plan;
     return CLN_OK;
+}
+
+int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *options, cln_plan **out,
+                 cln_error *err)
+{
+    cln_plan *plan = NULL;
+    int rc = begin(dev, net, options, false, &plan, err);
+    if (!plan)
+        return rc;
+    connect(plan);
+    rc = build(plan, err);
+    if (rc) {
+        cln_plan_free(plan);
+        return rc;
+    }
+    *out = plan;
+    return CLN_OK;
+}
+
+int cln_plan_measure(cln_device *dev, const cln_net *net, const cln_plan_options *options, cln_plan_memory *out,
+                     cln_error *err)
+{
+    cln_plan *plan = NULL;
+    int rc = begin(dev, net, options, true, &plan, err);
+    if (!rc)
+        *out = plan->memory;
+    cln_plan_free(plan);
+    return rc;
 }
 
 void cln_plan_free(cln_plan *plan)

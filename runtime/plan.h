@@ -23,6 +23,13 @@ typedef struct cln_slot {
     bool state;           /* in plan->states; else in plan->weights (and ->grads at the same offset) */
 } cln_slot;
 
+/* Bytes on the device, by what they are for. */
+typedef struct cln_plan_memory {
+    size_t weights, grads, states; /* states: running statistics */
+    size_t activations;            /* outputs of layers and their gradients, those that never meet in the same place */
+    size_t workspace;              /* of single layers, and the one that they share */
+} cln_plan_memory;
+
 typedef struct cln_plan {
     cln_device *dev;
     const cln_net *net;
@@ -39,6 +46,8 @@ typedef struct cln_plan {
     cln_tensor zeros, scratch;
     cln_arena arena;
     size_t bytes;             /* all device memory of the plan */
+    cln_plan_memory memory;   /* of which kinds */
+    bool paper;               /* sizes alone: nothing was made on the device */
 } cln_plan;
 
 /* Places `net` (which must outlive the plan) on `dev`. Parameters are uninitialised: see cln_plan_init.
@@ -46,6 +55,11 @@ typedef struct cln_plan {
 int cln_plan_new(cln_device *dev, const cln_net *net, const cln_plan_options *options, cln_plan **out,
                  cln_error *err);
 void cln_plan_free(cln_plan *plan);
+
+/* What cln_plan_new would allocate; nothing is, and of `dev` only its description and its tuning table are read. Errors as
+ * above. */
+int cln_plan_measure(cln_device *dev, const cln_net *net, const cln_plan_options *options, cln_plan_memory *out,
+                     cln_error *err);
 
 /* Initial weights by seed: normal(0, sqrt(2 / fan_in)) (He et al. 2015), ones, zeros. Each parameter's
  * numbers depend on the seed and its place among parameters of its kind alone, so that networks that

@@ -31,6 +31,7 @@ int cln_tensor_new(cln_device *dev, size_t bytes, const char *what, cln_tensor *
                         "refuses: clCreateBuffer: %s (%d); a smaller batch needs less",
                         what, mib((double)bytes), dev->info.index, dev->info.name,
                         mib((double)dev->info.global_mem), cln_cl_status_name(status), status);
+    dev->made += bytes;
     *out = (cln_tensor){mem, bytes};
     return CLN_OK;
 }

@@ -81,12 +81,11 @@ static int new_feeds(cln_trainer *t, cln_error *err)
     return rc;
 }
 
-static int choose_micro(cln_trainer *t, const cln_net *net, cln_error *err)
+int cln_train_images(cln_device *dev, const cln_net *net, const cln_train_options *o, int *images, cln_error *err)
 {
-    const cln_train_options *o = &t->options;
     const cln_tune_request request = {(cln_class)o->kernel_class, o->conv};
     const cln_layer *whole = NULL;
-    int rc = cln_tuning_load(t->dev, err);
+    int rc = cln_tuning_load(dev, err);
     if (rc)
         return rc;
     for (int i = 0; i < net->n_layers && !whole; i++)
@@ -95,9 +94,9 @@ static int choose_micro(cln_trainer *t, const cln_net *net, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT,
                         "micro-batch is %d: layer %d (%s) takes its statistics over the whole batch of %d; use a norm "
                         "within the image, or a smaller batch", o->micro_batch, whole->index, whole->op->word, o->batch);
-    t->micro = whole            ? o->batch
-               : !o->micro_batch ? cln_tune_micro(t->dev, &request, cln_net_macs(net), o->batch)
-               : o->micro_batch < o->batch ? o->micro_batch : o->batch;
+    *images = whole             ? o->batch
+              : !o->micro_batch ? cln_tune_micro(dev, &request, cln_net_macs(net), o->batch)
+              : o->micro_batch < o->batch ? o->micro_batch : o->batch;
     return CLN_OK;
 }
 
@@ -116,7 +115,7 @@ static int new_plan(cln_trainer *t, cln_error *err)
     const cln_train_options *o = &t->options;
     int rc = load_net(t, o->batch, err);
     if (!rc && t->net)
-        rc = choose_micro(t, t->net, err);
+        rc = cln_train_images(t->dev, t->net, o, &t->micro, err);
     if (!rc && t->micro < o->batch)
         rc = load_net(t, t->micro, err);
     const cln_plan_options p = {.tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse};

@@ -34,6 +34,28 @@ struct cln_trainer {
     cln_state start;         /* of the epoch under way: what a replay begins with */
 };
 
+/* How many images go through the network at a time: by the options, else by the tuning tables. */
+int cln_train_images(cln_device *dev, const cln_net *net, const cln_train_options *o, int *images, cln_error *err);
+
+/* Bytes on the device while training, by what they are for. */
+typedef struct cln_train_memory {
+    size_t weights;     /* with running statistics, and the average of both where one is kept */
+    size_t gradients, optimizer;
+    size_t activations; /* and their gradients, by lifetime */
+    size_t workspace;
+    size_t data;        /* training and test images, labels, the loss of every image */
+    int images;         /* that go through the network at a time */
+} cln_train_memory;
+
+/* What a trainer on n_train images of `image` (n is not read) and n_test more will have on the device. Of `dev` only its
+ * description and its tuning table are read: nothing is allocated. Errors: those of cln_trainer_new. */
+int cln_train_measure(cln_device *dev, const cln_train_options *o, cln_shape image, int classes, int n_train, int n_test,
+                      cln_train_memory *out, cln_error *err);
+static inline size_t cln_train_memory_sum(const cln_train_memory *m)
+{
+    return m->weights + m->gradients + m->optimizer + m->activations + m->workspace + m->data;
+}
+
 /* Peak learning rate scaled for a step counted over the whole run. */
 double cln_train_lr(const cln_train_options *o, int step, int total_steps);
 

@@ -156,7 +156,7 @@ static int check_frame(const cln_device *dev, const char *text, size_t n, cln_er
 
 static int read_table(cln_device *dev, cln_tuning **out, cln_error *err)
 {
-    char path[CLN_PATH_MAX], text[sizeof err->text];
+    char path[CLN_PATH_MAX], text[1024];
     unsigned char *bytes = NULL;
     size_t n = 0;
     cln_error why = {0};
@@ -184,12 +184,12 @@ static int read_table(cln_device *dev, cln_tuning **out, cln_error *err)
 
 int cln_tuning_load(cln_device *dev, cln_error *err)
 {
-    cln_tuning *t = NULL;
-    int rc = dev->tuning ? CLN_OK : read_table(dev, &t, err);
-    if (rc || dev->tuning)
-        return rc;
-    dev->tuning = t ? t : new_tuning(err);
-    return dev->tuning ? CLN_OK : CLN_ERR_MEMORY;
+    if (dev->tuning)
+        return CLN_OK;
+    int rc = read_table(dev, &dev->tuning, err);
+    if (!rc && !dev->tuning)
+        dev->tuning = new_tuning(err);
+    return rc || dev->tuning ? rc : CLN_ERR_MEMORY;
 }
 
 void cln_tuning_use(cln_device *dev, cln_tuning *t)

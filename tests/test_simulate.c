@@ -214,13 +214,13 @@ START_TEST(no_gemm)
     static const cln_conv_shape shape = {8, 8, 16, 16, 8, 8, 3, 1, 1, false, false};
     const cln_tune_request gemm = {CLN_CLASS_AUTO, CLN_CONV_GEMM};
     cln_device *dev = open_as("workgroup=128");
-    ck_assert_int_ne(cln_conv_choose(&dev->info, &gemm, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
+    ck_assert_int_ne(cln_conv_choose(&dev->info, &gemm, NULL, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
     cln_device_close(dev);
     dev = open_as("local=8K");
-    ck_assert_int_ne(cln_conv_choose(&dev->info, &gemm, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
+    ck_assert_int_ne(cln_conv_choose(&dev->info, &gemm, NULL, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
     cln_device_close(dev);
     dev = open_as("workgroup=256,local=16K");
-    ck_assert_int_eq(cln_conv_choose(&dev->info, &gemm, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
+    ck_assert_int_eq(cln_conv_choose(&dev->info, &gemm, NULL, &shape, CLN_CONV_FWD), CLN_CONV_GEMM);
     cln_device_close(dev);
 }
 END_TEST

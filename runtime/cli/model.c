@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../net.h"
+#include "../options.h"
+#include "../train.h"
+#include "../tuning.h"
 #include "cli.h"
 
 enum { LABEL_WIDTH = 12, LAYER_WIDTH = 26 };
@@ -17,7 +19,9 @@ typedef struct model_options {
     const char *norm;
     int groups, classes;
     cln_shape input;
-    bool json;
+    int images;         /* of the data set, training and test */
+    const char *device; /* NULL: the default */
+    bool json, memory;
 } model_options;
 
 static void print_help(void)
@@ -38,7 +42,9 @@ static void print_help(void)
     printf("  --groups G     groups of channels, for norms that have groups\n"
            "  --classes N    what $classes stands for (default 10)\n"
            "  --input HxWxC  the images (default 32x32x3)\n"
-           "  --batch N      images in a batch (default 128)\n"
+           "  --batch N      images in a batch (default 128); with the memory that training needs\n"
+           "  --device D     device to plan that memory for; nothing is allocated ($CLNORM_DEVICE, else 0)\n"
+           "  --images N     training and test images of the data set that lies there (default 60000)\n"
            "  --json         print JSON; sizes in bytes\n"
            "  --help         print this\n"
            "\n"
@@ -146,6 +152,52 @@ static void print_table(const cln_net *net)
            kept / in.n / 1024.0, kept / 1024.0 / 1024.0);
 }
 
+/* ---- memory ----------------------------------------------------------------------------- */
+
+/* Of training with the defaults for the norm. A device is asked what it is, but not opened. */
+static int measure(const char *model, const model_options *o, cln_device *dev, cln_train_memory *out, cln_error *err)
+{
+    cln_device_info *list = NULL;
+    cln_train_options t;
+    size_t count = 0, index = 0;
+    const int test = o->images / 6;
+    cln_train_defaults(o->norm, &t);
+    if (strlen(model) >= sizeof t.model || strlen(o->norm) >= sizeof t.norm)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "the name of the model or the norm is too long");
+    strcpy(t.model, model);
+    t.batch = o->input.n;
+    t.groups = o->groups;
+    int rc = cln_device_list(&list, &count, err);
+    if (!rc)
+        rc = cln_device_find(list, count, o->device, &index, err);
+    if (!rc && list) {
+        *dev = (cln_device){.info = list[index]};
+        rc = cln_train_measure(dev, &t, o->input, o->classes, o->images - test, test, out, err);
+        cln_tuning_use(dev, NULL);
+    }
+    free(list);
+    return rc;
+}
+
+static void print_memory(const model_options *o, const cln_device *dev, const cln_train_memory *m)
+{
+    const double mib = 1024.0 * 1024.0;
+    printf("\nTraining at batch %d on %s, %d images at a time, needs %.1f MiB there:\n", o->input.n, dev->info.name,
+           m->images, (double)cln_train_memory_sum(m) / mib);
+    printf("weights %.2f, gradients %.2f, optimiser %.2f, activations and their gradients by lifetime %.1f, workspace %.1f, "
+           "%d images of the data set %.1f.\n", (double)m->weights / mib, (double)m->gradients / mib,
+           (double)m->optimizer / mib, (double)m->activations / mib, (double)m->workspace / mib, o->images,
+           (double)m->data / mib);
+}
+
+static json_t *memory_json(const cln_train_memory *m)
+{
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "images_at_a_time", m->images, "weights",
+                     (json_int_t)m->weights, "gradients", (json_int_t)m->gradients, "optimizer", (json_int_t)m->optimizer,
+                     "activations", (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "data",
+                     (json_int_t)m->data, "total", (json_int_t)cln_train_memory_sum(m));
+}
+
 static json_t *layer_json(const cln_net *net, const cln_layer *l, const cln_net_row *row)
 {
     json_t *attrs = json_object(), *inputs = json_array();
@@ -173,7 +225,8 @@ static int print_json(json_t *root)
     return cln_cli_print_json(NULL);
 }
 
-static int print_net_json(const cln_net *net)
+/* m: NULL where it was not asked for. */
+static int print_net_json(const cln_net *net, const cln_train_memory *m)
 {
     cln_net_row total = {0};
     const cln_shape in = net->input;
@@ -185,11 +238,12 @@ static int print_net_json(const cln_net *net)
         add_row(&total, &row);
         json_array_append_new(layers, layer_json(net, &net->layers[i], &row));
     }
-    return print_json(json_pack("{s:s, s:s, s:i, s:[i,i,i], s:i, s:I, s:f, s:I, s:o}", "model",
+    return print_json(json_pack("{s:s, s:s, s:i, s:[i,i,i], s:i, s:I, s:f, s:I, s:o, s:o*}", "model",
                                 net->name, "norm", net->norm, "classes", net->classes, "input",
                                 in.h, in.w, in.c, "batch", in.n, "params", (json_int_t)total.params,
                                 "flops_per_image", total.flops / in.n, "kept_bytes_per_image",
-                                (json_int_t)(total.kept_bytes / (size_t)in.n), "layers", layers));
+                                (json_int_t)(total.kept_bytes / (size_t)in.n), "layers", layers,
+                                "training_memory", m ? memory_json(m) : NULL));
 }
 
 static int show_model(const char *model, const model_options *o)
@@ -198,11 +252,19 @@ static int show_model(const char *model, const model_options *o)
     cln_net *net = NULL;
     if (cln_net_load(model, o->norm, o->groups, o->classes, o->input, &net, &err))
         return cln_cli_fail(&err);
-    int status = CLN_EXIT_OK;
-    if (o->json)
-        status = print_net_json(net);
+    int status = CLN_EXIT_OK, rc = CLN_OK;
+    cln_device dev;
+    cln_train_memory memory;
+    if (o->memory)
+        rc = measure(model, o, &dev, &memory, &err);
+    if (rc)
+        status = cln_cli_fail(&err);
+    else if (o->json)
+        status = print_net_json(net, o->memory ? &memory : NULL);
     else
         print_table(net);
+    if (!rc && !o->json && o->memory)
+        print_memory(o, &dev, &memory);
     cln_net_free(net);
     return status;
 }
@@ -270,8 +332,9 @@ int cln_cmd_model(int argc, char **argv)
         {"norm", required_argument, NULL, 'n'},    {"groups", required_argument, NULL, 'g'},
         {"classes", required_argument, NULL, 'c'}, {"input", required_argument, NULL, 'i'},
         {"batch", required_argument, NULL, 'b'},   {"json", no_argument, NULL, 'j'},
+        {"device", required_argument, NULL, 'd'},  {"images", required_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},          {0}};
-    model_options o = {.norm = "bn", .classes = 10, .input = {128, 32, 32, 3}};
+    model_options o = {.norm = "bn", .classes = 10, .input = {128, 32, 32, 3}, .images = 60000};
     int option, which = 0;
     while ((option = getopt_long(argc, argv, "h", options, &which)) != -1) {
         bool good = true;
@@ -285,6 +348,10 @@ int cln_cmd_model(int argc, char **argv)
             good = read_int(optarg, '\0', &o.groups);
         else if (option == 'c')
             good = read_int(optarg, '\0', &o.classes);
+        else if (option == 'k')
+            good = read_int(optarg, '\0', &o.images) && o.images >= 6;
+        else if (option == 'd')
+            o.device = optarg;
         else if (option == 'b')
             good = read_int(optarg, '\0', &o.input.n);
         else if (option == 'i' && !read_shape(optarg, &o.input))
@@ -293,6 +360,7 @@ int cln_cmd_model(int argc, char **argv)
             o.json = true;
         else if (option == '?')
             return CLN_EXIT_USAGE;
+        o.memory = o.memory || option == 'b' || option == 'd' || option == 'k';
         if (!good)
             return cln_cli_usage("model", "--%s \"%s\" is not an integer from 1 to %d",
                                  options[which].name, optarg, INT_MAX);

@@ -64,8 +64,8 @@ error 12 'half-damaged/config.json is damaged' train --quiet --resume half-damag
 works tune --quiet --model tiny.net --batch 32
 check "--quiet is quiet" empty out
 path=$(table)
-head -c 200 "$path" >cut
-cp cut "$path"
+head -c 200 "$path" >cut.table
+cp cut.table "$path"
 works train ${many#train --quiet } --out cut-short
 check "a damaged table is left alone, with a warning" has_line "warning: the tuning table .*$path is left alone" err
 check "and changes nothing" [ "$(sha cut-short)" = "$(sha before)" ]
