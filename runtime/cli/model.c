@@ -19,6 +19,7 @@ typedef struct model_options {
     const char *norm;
     int groups, classes;
     cln_shape input;
+    int micro_batch;    /* 0: as the tables say */
     int images;         /* of the data set, training and test */
     const char *device; /* NULL: the default */
     bool json, memory;
@@ -44,6 +45,7 @@ static void print_help(void)
            "  --input HxWxC  the images (default 32x32x3)\n"
            "  --batch N      images in a batch (default 128); with the memory that training needs\n"
            "  --device D     device to plan that memory for; nothing is allocated ($CLNORM_DEVICE, else 0)\n"
+           "  --micro-batch N  images that go through the network at a time (default: as in training)\n"
            "  --images N     training and test images of the data set that lies there (default 60000)\n"
            "  --json         print JSON; sizes in bytes\n"
            "  --help         print this\n"
@@ -167,6 +169,7 @@ static int measure(const char *model, const model_options *o, cln_device *dev, c
     strcpy(t.model, model);
     t.batch = o->input.n;
     t.groups = o->groups;
+    t.micro_batch = o->micro_batch;
     int rc = cln_device_list(&list, &count, err);
     if (!rc)
         rc = cln_device_find(list, count, o->device, &index, err);
@@ -333,6 +336,7 @@ int cln_cmd_model(int argc, char **argv)
         {"classes", required_argument, NULL, 'c'}, {"input", required_argument, NULL, 'i'},
         {"batch", required_argument, NULL, 'b'},   {"json", no_argument, NULL, 'j'},
         {"device", required_argument, NULL, 'd'},  {"images", required_argument, NULL, 'k'},
+        {"micro-batch", required_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},          {0}};
     model_options o = {.norm = "bn", .classes = 10, .input = {128, 32, 32, 3}, .images = 60000};
     int option, which = 0;
@@ -349,7 +353,9 @@ int cln_cmd_model(int argc, char **argv)
         else if (option == 'c')
             good = read_int(optarg, '\0', &o.classes);
         else if (option == 'k')
-            good = read_int(optarg, '\0', &o.images) && o.images >= 6;
+            good = read_int(optarg, '\0', &o.images);
+        else if (option == 'm')
+            good = read_int(optarg, '\0', &o.micro_batch);
         else if (option == 'd')
             o.device = optarg;
         else if (option == 'b')
@@ -360,7 +366,7 @@ int cln_cmd_model(int argc, char **argv)
             o.json = true;
         else if (option == '?')
             return CLN_EXIT_USAGE;
-        o.memory = o.memory || option == 'b' || option == 'd' || option == 'k';
+        o.memory = o.memory || option == 'b' || option == 'd' || option == 'k' || option == 'm';
         if (!good)
             return cln_cli_usage("model", "--%s \"%s\" is not an integer from 1 to %d",
                                  options[which].name, optarg, INT_MAX);

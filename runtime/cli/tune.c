@@ -358,13 +358,15 @@ int cln_cmd_tune(int argc, char **argv)
     int rc = set_up(&t, &err);
     if (!rc)
         rc = tune(&t, path, sizeof path, &err);
+    if (cln_cli_interrupted())
+        rc = CLN_OK; /* the signal stops a compiler, too, and a kernel then does not build: that is no error */
     status = rc ? cln_cli_fail(&err) : cln_cli_interrupted() ? 130 : CLN_EXIT_OK;
     if (!rc && !t.quiet && t.n_shapes)
         printf("%s%d shapes, %d new choices, in %.0f s; kept in %s\n", should_stop(&t) ? "not all of it: " : "", t.n_shapes,
                t.changed, cln_bench_now() - t.began, path);
     if (!rc && !t.n_shapes)
         fprintf(stderr, "clnorm: stopped before anything was measured: no table was written\n");
-    if (!rc && t.dev->cold)
+    if (!rc && t.dev && t.dev->cold)
         cln_program_cache_save(t.dev);
     cln_tuning_free(t.table);
     cln_net_free(t.net);
