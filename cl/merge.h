@@ -40,3 +40,13 @@ static void merge_statistics(global const float *stats, global const float *gamm
         }
     }
 }
+
+// The same for image id 1 of the item id 0: stats (N, strips, 2, C), coefs (items, N, 2, C); returns where they are.
+static global const float *merge_own(global const float *stats, global const float *gamma, global float *coefs, int h,
+                                     int w, int channels, int rows, int groups, float eps)
+{
+    const size_t pitch = 2 * channels, n = get_global_id(1);
+    global float *out = coefs + (get_global_id(0) * get_global_size(1) + n) * pitch;
+    merge_statistics(stats + n * ((h + rows - 1) / rows) * pitch, gamma, out, h, w, channels, rows, groups, eps);
+    return out;
+}

@@ -25,6 +25,8 @@
  * V divides C. The coefs kernels go through all strips of a set; where that would leave a device with many cores idle
  * (SIMT class), a merge kernel makes one strip of those of an image and channel before. */
 
+#include "merge.h"
+
 #define PLANE(i) ((size_t)(i) * N * C)
 
 /* ---- forward ------------------------------------------------------------------------------------ */
@@ -169,13 +171,21 @@ static vec activate(vec z, vec mu, vec a, vec beta, float lo)
     return select(u, (vec)(lo), u < (vec)(lo));
 }
 
+/* merged_rows: of the strips of stats, from which an item makes mu and a, to its part of ws (items, N, 2, C); 0: they are
+ * there. lanes is 1 then. */
 kernel void norm_fwd_apply(global const float *z, global const float *mu, global const float *a,
                            global const float *beta, global float *y, // (N, pixels, C)
-                           int coef_stride, float lo, int pixels, int C, int chunk, int lanes)
+                           global const float *stats, global const float *gamma, global float *ws,
+                           int coef_stride, float lo, int H, int W, int C, int chunk, int lanes, int merged_rows,
+                           int groups, float eps)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
-    const int n = get_global_id(1), last = min(first + chunk, pixels);
+    const int n = get_global_id(1), pixels = H * W, last = min(first + chunk, pixels);
     global const float *m = mu + (size_t)n * coef_stride, *s = a + (size_t)n * coef_stride;
+    if (merged_rows) {
+        m = merge_own(stats, gamma, ws, H, W, C, merged_rows, groups, eps);
+        s = m + C;
+    }
     for (int p = first; p < last; p++) {
         const size_t at = ((size_t)n * pixels + p) * C;
         for (int c = lane * V; c < C; c += lanes * V)
@@ -187,12 +197,18 @@ kernel void norm_fwd_apply(global const float *z, global const float *mu, global
 kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
                                 global const float *mu, global const float *a,
                                 global const float *beta, global float *y, // (N, Ho, Wo, C)
-                                int coef_stride, float lo, int Ho, int Wo, int C, int chunk, int lanes)
+                                global const float *stats, global const float *gamma, global float *ws,
+                                int coef_stride, float lo, int Ho, int Wo, int C, int chunk, int lanes,
+                                int merged_rows, int groups, float eps)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
     const int n = get_global_id(1), pixels = Ho * Wo, last = min(first + chunk, pixels);
     global const float *m = mu + (size_t)n * coef_stride, *s = a + (size_t)n * coef_stride;
     const size_t row = (size_t)2 * Wo * C;
+    if (merged_rows) {
+        m = merge_own(stats, gamma, ws, 2 * Ho, 2 * Wo, C, merged_rows, groups, eps);
+        s = m + C;
+    }
     for (int p = first; p < last; p++) {
         global const float *w = z + (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
         for (int c = lane * V; c < C; c += lanes * V) {

@@ -98,7 +98,7 @@ typedef struct cln_stage {
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
     bool deferred;          /* y is never made: its one consumer reads z and applies the stage itself (pool is 1) */
-    bool merged;            /* nor mu and a (inference): that consumer makes them of stats, gamma, groups and eps */
+    bool merged;            /* nor mu and a (inference): who applies the stage makes them of stats, gamma, groups and eps */
     cln_tensor gamma;       /* (C) */
     int strip_rows;         /* rows per strip of stats, whoever writes them */
     int groups;             /* sets of channels in an image that share statistics; 0: over the batch */

@@ -14,6 +14,7 @@
 
 enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
 enum { WS_PLANES = 5 };
+enum { MERGED_STRIPS = 8 }; /* from so many of them an item merges statistics in little of its time */
 
 extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu;
 
@@ -100,6 +101,30 @@ static size_t strips_bytes(const cln_node *node)
     return (size_t)in.n * tiles * in.c * 2 * sizeof(float);
 }
 
+/* Pixels of an item of the apply kernels. */
+static int chunk_of(const cln_node *node)
+{
+    const int pool = node->stage->pool;
+    return node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 8192 / (node->layer->in[0].c * pool * pool)) : 1;
+}
+
+static int items_of(const cln_node *node)
+{
+    const cln_shape in = node->layer->in[0];
+    const int pool = node->stage->pool;
+    return cln_div_up(in.h / pool * (in.w / pool), chunk_of(node));
+}
+
+/* At inference the items of the apply kernel make their coefficients, rather than a kernel before them. */
+static bool merges_own(const cln_node *node)
+{
+    const cln_stage *s = node->stage;
+    const cln_shape in = node->layer->in[0];
+    const int rows = s->stat_rows ? s->stat_rows : strip_rows(in, s->pool);
+    return node->inference && s->norm && !is_batch(node->layer) && !s->deferred &&
+           node->tune.cls == CLN_CLASS_VECTOR && cln_div_up(in.h, rows) <= MERGED_STRIPS;
+}
+
 static void memory_stage(const cln_node *node, cln_memory *out)
 {
     const cln_shape in = node->layer->in[0];
@@ -108,7 +133,8 @@ static void memory_stage(const cln_node *node, cln_memory *out)
     out->keeps_x = true;
     out->saved[SAVED_MU] = out->saved[SAVED_A] = norm && !is_batch(node->layer) ? row * in.n : row;
     if (norm) {
-        out->saved[SAVED_WS] = WS_PLANES * row * in.n;
+        const int planes = merges_own(node) ? 2 * items_of(node) : WS_PLANES;
+        out->saved[SAVED_WS] = (size_t)planes * row * in.n;
         out->saved[SAVED_STRIPS] = strips_bytes(node);
     }
 }
@@ -184,7 +210,8 @@ static int build_stage(cln_node *node, cln_error *err)
     m->rows = strip_rows(in, s->pool);
     s->strip_rows = s->stat_rows ? s->stat_rows : m->rows;
     m->lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / node->tune.v;
-    m->chunk = node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 8192 / (in.c * s->pool * s->pool)) : 1;
+    m->chunk = chunk_of(node);
+    s->merged = s->merged || merges_own(node);
     if (!s->norm) { /* the identity: mu = beta = 0, a = 1 */
         const float one = 1.0f;
         uint32_t bits;
@@ -257,14 +284,12 @@ static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     if (rc || s->deferred)
         return rc;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
-    const cln_range range = cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, local);
-    if (s->pool == 2)
-        return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                       CLN_MEM(node->y), CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo),
-                       CLN_INT(in.c), CLN_INT(m->chunk), CLN_INT(m->lanes));
+    const cln_range range = cln_range3((size_t)items_of(node) * m->lanes, pass->n, 1, local);
     return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                   CLN_MEM(node->y), CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho * wo),
-                   CLN_INT(in.c), CLN_INT(m->chunk), CLN_INT(m->lanes));
+                   CLN_MEM(node->y), CLN_MEM(s->stats), CLN_MEM(s->gamma), CLN_MEM(node->saved[SAVED_WS]),
+                   CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
+                   CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(s->merged ? s->strip_rows : 0), CLN_INT(s->groups),
+                   CLN_FLOAT(s->eps));
 }
 
 static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
