@@ -1,5 +1,6 @@
-// The layers without weights of a convolution, as one program (see step.cl).
+// The layers without weights of a convolution, and what folds them into those weights, as one program (see step.cl).
 
+#include "conv_fold.cl"
 #include "norm.cl"
 #include "point.cl"
 #include "pool.cl"

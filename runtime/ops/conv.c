@@ -3,6 +3,7 @@
 #include "conv.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 extern const cln_op cln_op_conv;
@@ -141,7 +142,11 @@ int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err)
         if (rc)
             return rc; /* the caller destroys the node */
     }
-    return folds(node) ? cln_kernel_new(node->dev, "conv_fold.cl", "conv_fold", "", &impl->fold, err) : CLN_OK;
+    if (!folds(node))
+        return CLN_OK;
+    char options[32];
+    snprintf(options, sizeof options, "-D V=%d", node->finishes->tune.v); /* the norms' program */
+    return cln_kernel_new(node->dev, "stages.cl", "conv_fold", options, &impl->fold, err);
 }
 
 void cln_conv_destroy(cln_node *node)
