@@ -3,4 +3,5 @@
 #include "conv_fold.cl"
 #include "norm.cl"
 #include "point.cl"
+#include "gate.cl"
 #include "pool.cl"

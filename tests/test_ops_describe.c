@@ -29,6 +29,8 @@ START_TEST(shapes)
         {"gap", {6, 8, 7, 3}, {6, 1, 1, 3}},
         {"add", {6, 8, 7, 3}, {6, 8, 7, 3}},
         {"add stride=2 8x7x3", {6, 4, 4, 5}, {6, 4, 4, 5}},
+        {"dwconv stride=2", {6, 5, 8, 5}, {6, 3, 4, 5}},
+        {"scale 8x7x3", {6, 1, 1, 3}, {6, 8, 7, 3}},
     };
     static const struct {
         const char *line;
@@ -38,6 +40,8 @@ START_TEST(shapes)
         {"conv 8 k=3 pad=3", {1, 8, 8, 3}}, {"maxpool 3", {1, 2, 8, 3}},
         {"maxpool 2 pad=2", {1, 8, 8, 3}},  {"avgpool 9", {1, 9, 8, 3}},
         {"dropout 1", {1, 8, 8, 3}},        {"dense 65536", {1, 512, 512, 64}},
+        {"scale 8x8x2", {1, 1, 1, 3}},      {"scale 8x8x3", {1, 8, 8, 3}},
+        {"dwconv 4", {1, 8, 8, 3}},         {"dwconv 5 pad=0", {1, 4, 8, 3}},
         {"add 8x8x2", {1, 8, 8, 3}},        {"add stride=2 9x8x3", {1, 4, 4, 3}},
         {"add stride=2", {1, 4, 4, 3}},     {"add stride=2 8x8x4", {1, 4, 4, 3}},
     };

@@ -212,6 +212,8 @@ START_TEST(point)
 {
     check_cases("add", -1);
     check_cases("dropout", -1);
+    check_cases("sigmoid", -1);
+    check_cases("scale", -1);
 }
 END_TEST
 

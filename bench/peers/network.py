@@ -22,7 +22,7 @@ class Layer:
     stride: int = 1
     pad: int = 0
     groups: int = 1
-    other: int = -1  # add: the layer whose output is the second input
+    other: int = -1  # add, scale: the layer whose output is the second input
     kept: bool = False  # a later layer reads its output
 
 
@@ -56,10 +56,13 @@ def read(lines, channels=3, size=32):
             size = (size + 2 * layer.pad - layer.k) // layer.stride + 1
         elif word in ("gap", "dense"):
             size = 1
+        elif word == "scale":
+            layer.other = labels[first]
+            layers[layer.other].kept, size = True, layers[layer.other + 1].size
         elif word == "add":
             layer.other, layer.stride = labels[first], int(options.get("stride", 1))
             layers[layer.other].kept = True
-        elif word not in ("$norm", "relu"):
+        elif word not in ("$norm", "relu", "sigmoid"):
             raise ValueError(f"line '{line.strip()}': network.py does not know the layer '{word}'")
         if label:
             labels[label] = layer.index
@@ -81,7 +84,7 @@ def module(torch, layer, norm, inplace=False):
                 "in": lambda: nn.GroupNorm(c, c)}[norm]()
     return {"relu": lambda: nn.ReLU(inplace=inplace), "gap": lambda: nn.AdaptiveAvgPool2d(1),
             "maxpool": lambda: nn.MaxPool2d(layer.k, layer.stride, layer.pad),
-            "add": nn.Identity}[layer.word]()
+            "sigmoid": nn.Sigmoid, "add": nn.Identity, "scale": nn.Identity}[layer.word]()
 
 
 def add(torch, x, other, stride, inplace):
@@ -104,10 +107,12 @@ def build(torch, layers, norm, inplace=False):
                 elif layer.word == "add":
                     over = inplace and layers[layer.index - 1].word == "$norm"  # ReLU's output is still needed
                     x = add(torch, x, outputs[layer.other], layer.stride, over)
-                    if last[layer.other] == layer.index:
-                        del outputs[layer.other]
+                elif layer.word == "scale":
+                    x = x * outputs[layer.other]
                 else:
                     x = one(x)
+                if layer.other >= 0 and last[layer.other] == layer.index:
+                    del outputs[layer.other]
                 if layer.kept:
                     outputs[layer.index] = x
             return x.flatten(1)

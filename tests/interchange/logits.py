@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 ALLOWED = 1e-4  # of the largest logit, or of 1
 SMALL = ("conv 8 k=5 stride=2\n$norm\nrelu\nmaxpool 3 stride=2 pad=1\n"
-         "dwconv bias=1\n$norm\nrelu\nconv 12 bias=1\n$norm\nrelu\ndense $classes\n")
+         "dwconv bias=1\n$norm\ns: relu\ngap\ndense 4\nrelu\ndense 8\nsigmoid\nscale s\nconv 12 bias=1\n$norm\nrelu\ndense $classes\n")
 NORMS = ("bn", "ln", "gn", "in", "none")
 
 

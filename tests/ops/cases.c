@@ -100,6 +100,14 @@ const cln_case cln_cases[] = {
     {.line = "dropout 0.9", .in = {1, 1, 3, 1}, .tolerance = 1e-6},
     {.line = "dropout 0", .in = {1, 5, 5, 3}, .tolerance = 1e-12},
     {.line = "dropout 0.5", .in = {2, 5, 5, 3}, .eval = true, .tolerance = 1e-12},
+    {.line = "sigmoid", .in = {5, 1, 1, 32}, .n = 4, .tolerance = 1e-6, .doctor = true},
+    {.line = "sigmoid", .in = {3, 5, 7, 6}, .tolerance = 1e-6},
+    {.line = "sigmoid", .in = {1, 1, 1, 1}, .tolerance = 1e-6},
+    {.line = "scale 8x8x32", .in = {5, 1, 1, 32}, .n = 4, .doctor = true},
+    {.line = "scale 7x5x16", .in = {3, 1, 1, 16}, .doctor = true},
+    {.line = "scale 33x32x20", .in = {2, 1, 1, 20}, .n = 1},
+    {.line = "scale 3x4x7", .in = {2, 1, 1, 7}},
+    {.line = "scale 1x1x1", .in = {1, 1, 1, 1}},
     {0}};
 /* clang-format on */
 
@@ -292,6 +300,12 @@ static void refer(const cln_case *c, const cln_layer *l, int n, const cln_case_v
         labelled.n = n;
         naive_add(out, labelled, cln_layer_int(l, "stride"), v->x[0], v->x[1], r->y);
         naive_add_bwd(out, labelled, cln_layer_int(l, "stride"), v->dy, r->dx[0], r->dx[1]);
+    } else if (!strcmp(l->op->word, "sigmoid")) {
+        naive_sigmoid(count, v->x[0], r->y);
+        naive_sigmoid_bwd(count, v->x[0], v->dy, r->dx[0]);
+    } else if (!strcmp(l->op->word, "scale")) {
+        naive_scale(out, v->x[0], v->x[1], r->y);
+        naive_scale_bwd(out, v->x[0], v->x[1], v->dy, r->dx[0], r->dx[1]);
     } else if (!strcmp(l->op->word, "dropout")) {
         refer_dropout(c, l, count, v, r);
     } else {

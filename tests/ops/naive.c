@@ -247,6 +247,43 @@ void naive_add_bwd(cln_shape out, cln_shape labelled, int stride, const float *d
                 }
 }
 
+void naive_sigmoid(size_t count, const float *x, double *y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = 1.0 / (1.0 + exp(-(double)x[i]));
+}
+
+void naive_sigmoid_bwd(size_t count, const float *x, const float *dy, double *dx)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double y = 1.0 / (1.0 + exp(-(double)x[i]));
+        dx[i] = dy[i] * y * (1.0 - y);
+    }
+}
+
+/* The factor of element i of an image. */
+static size_t factor_of(cln_shape out, size_t i)
+{
+    const size_t c = (size_t)out.c, image = (size_t)out.h * (size_t)out.w * c;
+    return i / image * c + i % c;
+}
+
+void naive_scale(cln_shape out, const float *s, const float *x, double *y)
+{
+    for (size_t i = 0; i < cln_shape_count(out); i++)
+        y[i] = (double)x[i] * s[factor_of(out, i)];
+}
+
+void naive_scale_bwd(cln_shape out, const float *s, const float *x, const float *dy, double *ds,
+                     double *dx)
+{
+    clear(ds, (size_t)out.n * (size_t)out.c);
+    for (size_t i = 0; i < cln_shape_count(out); i++) {
+        dx[i] = (double)dy[i] * s[factor_of(out, i)];
+        ds[factor_of(out, i)] += (double)dy[i] * x[i];
+    }
+}
+
 void naive_dropout_mask(size_t count, double p, int layer, uint32_t seed, uint32_t step,
                         double *mask)
 {

@@ -33,6 +33,11 @@ void naive_add(cln_shape out, cln_shape labelled, int stride, const float *a, co
                double *y);
 void naive_add_bwd(cln_shape out, cln_shape labelled, int stride, const float *dy, double *dx0,
                    double *dx1);
+void naive_sigmoid(size_t count, const float *x, double *y);
+void naive_sigmoid_bwd(size_t count, const float *x, const float *dy, double *dx);
+void naive_scale(cln_shape out, const float *s, const float *x, double *y);
+void naive_scale_bwd(cln_shape out, const float *s, const float *x, const float *dy, double *ds,
+                     double *dx);
 void naive_dropout_mask(size_t count, double p, int layer, uint32_t seed, uint32_t step,
                         double *mask);
 

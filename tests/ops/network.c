@@ -18,14 +18,14 @@ static const double margin = 3e-6; /* to every kink, relative to the stage's lar
 
 /* Few different sizes, since each is a program to compile. */
 const char *const cln_networks[CLN_NETWORKS] = {
-    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd "
-    "p\ndwconv\n$norm\nrelu\nconv 8 k=1\n$norm\n"
+    "conv 8 k=3\n$norm\nrelu\nmaxpool 2\np: conv 8 k=3\n$norm\nrelu\nadd p\ndwconv\n$norm\n"
+    "e: relu\ngap\ndense 4\nrelu\ndense 8\nsigmoid\nscale e\nconv 8 k=1\n$norm\n"
     "relu\ngap\nconv $classes k=1 bias=1\n",
     "conv 8 k=3 bias=1\nrelu\nq: avgpool 2\nconv 8 k=3\n$norm\nadd q\nr: relu\ndropout 0.25\n"
     "conv 8 k=1\nadd r\n$norm\nmaxpool 3 stride=2 pad=1\ndense $classes\n",
-    "s: conv 8 k=3\n$norm\nconv 8 k=3\n$norm\nadd s\nt: relu\nconv 16 k=3 stride=2\n$norm\nrelu\n"
-    "conv 16 k=3\n$norm\nadd stride=2 t\nrelu\nconv 8 k=1\n$norm\nmaxpool 2\nrelu\ngap\ndense "
-    "$classes\n"};
+    "s: conv 8 k=3\n$norm\nconv 8 k=3\n$norm\nadd s\nt: relu\nconv 16 k=3 stride=2\n$norm\n"
+    "relu\nconv 16 k=3\n$norm\nadd stride=2 t\nrelu\nconv 8 k=1\n$norm\nmaxpool 2\nrelu\ngap\n"
+    "dense $classes\n"};
 
 static double *doubles(size_t count)
 {
@@ -142,6 +142,11 @@ static void forward_layer(reference *r, int i)
             pool_margin(r, l, x);
     } else if (is(l, "gap")) {
         naive_gap_fwd(l->in[0], x, r->y[i]);
+    } else if (is(l, "sigmoid")) {
+        naive_sigmoid(count, x, r->y[i]);
+    } else if (is(l, "scale")) {
+        b = narrow(in_of(r, i, 1), cln_shape_count(l->in[1]));
+        naive_scale(l->out, x, b, r->y[i]);
     } else if (is(l, "add")) {
         b = narrow(in_of(r, i, 1), cln_shape_count(l->in[1]));
         naive_add(l->out, l->in[1], cln_layer_int(l, "stride"), x, b, r->y[i]);
@@ -199,6 +204,15 @@ static void backward_layer(reference *r, int i)
             naive_avgpool_bwd(l->in[0], l->out, k, stride, pad, dy, dx);
     } else if (is(l, "gap")) {
         naive_gap_bwd(l->in[0], dy, dx);
+    } else if (is(l, "sigmoid")) {
+        naive_sigmoid_bwd(count, x, dy, dx);
+    } else if (is(l, "scale")) {
+        double *other = doubles(cln_shape_count(l->in[1]));
+        float *b = narrow(in_of(r, i, 1), cln_shape_count(l->in[1]));
+        naive_scale_bwd(l->out, x, b, dy, dx, other);
+        pass_back(r, i, 1, other);
+        free(other);
+        free(b);
     } else if (is(l, "add")) {
         double *other = doubles(cln_shape_count(l->in[1]));
         naive_add_bwd(l->out, l->in[1], cln_layer_int(l, "stride"), dy, dx, other);
