@@ -92,10 +92,10 @@ doctor()
     status=$?
     awk '
         /^(limits|memory) / { row = "limits, memory" }
-        /^(conv|dense) / { row = "convolution, dense: " $2 }
+        /^(conv|dwconv|dense) / { row = "convolution, dense: " $2 }
         /^(maxpool|avgpool|gap) / { row = "pooling: " $2 }
         /^(bn|ln|gn|in|none|relu) / { row = "norms, ReLU: " $2 }
-        /^(add|dropout) / { row = "add, dropout: " $2 }
+        /^(add|dropout|sigmoid|scale) / { row = "add, dropout: " $2 }
         /^(loss|sgd|adamw) / { row = "loss, optimisers: " $2 }
         /^network / { row = "networks: " $2 }
         /^training / { row = "20 steps against recorded losses" }
