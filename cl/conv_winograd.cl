@@ -1,9 +1,9 @@
 // Winograd convolution for devices with float vectors (CPUs): 3x3, stride 1; forward, backward-data and -params.
 //
-// The mathematics is in winograd.h; the weights come transformed, by conv_winograd_weights.cl.
+// The mathematics is in winograd.h; the weights come transformed, by the kernels of conv_winograd_weights.cl.
 //
 // Layout: images (N, H, W, C), transformed weights u (S*S, Cin, Cout), dw (3, 3, Cin, Cout), all float. V divides
-// Cin and Cout; NV * V divides the channels of the output (of dw: Cout), T of dw's Cin.
+// Cin and Cout, T dw's Cin.
 //
 // A work-item (local size 1) owns `rows` rows of `group` images (more than one only if the rows are all), the tiles of
 // which are counted through, and keeps in local memory, which on such a device is memory in its own core's cache:
@@ -14,20 +14,17 @@
 // A matrix begins one vector behind the end of the one before: at a power of two all would fall into one set of the
 // first-level cache.
 //
-// T   tiles (in backward-params: input channels) in a register tile of T * NV accumulators; as conv_vector.cl's.
-// NV  vectors of output channels in it.
+// T   tiles (in backward-params: input channels) in a register tile of T * nv accumulators; as conv_vector.cl's, but
+//     for nv, the vectors of output channels in it, which is 2, or 1 where that does not divide them.
 #ifndef T
 #define T 8
-#endif
-#ifndef NV
-#define NV 2
 #endif
 #include "conv_parts.h"
 #include "merge.h"
 #include "winograd.h"
 
 #define EACH_TILE(j) _Pragma("unroll") for (int j = 0; j < T; j++)
-#define EACH_VECTOR(v) _Pragma("unroll") for (int v = 0; v < NV; v++)
+#define EACH_VECTOR(v) _Pragma("unroll") for (int v = 0; v < 2; v++) if (v < nv)
 
 // ---- the parts of an item ------------------------------------------------------------------------------------------
 
@@ -137,24 +134,32 @@ APART void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int 
 }
 
 // mb[i] = vb[i] u[i] for the S*S matrices
-APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+INLINE void multiply_by(const int nv, local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
 {
     const int in_slice = all * ic + V, out_slice = all * (oc / V) + 1;
     for (int i = 0; i < S * S; i++)
-        for (int c0 = 0; c0 < oc; c0 += NV * V)
+        for (int c0 = 0; c0 < oc; c0 += nv * V)
             for (int tile = 0; tile < all; tile += T) {
                 local const float *p = (local const float *)vb + i * in_slice + tile * ic;
                 conv_in w = u + (long)i * ic * oc + c0;
-                vec acc[T * NV];
-                EACH_TILE(j) EACH_VECTOR(v) acc[j * NV + v] = ZERO;
+                vec acc[T * 2];
+                EACH_TILE(j) EACH_VECTOR(v) acc[j * 2 + v] = ZERO;
                 for (int c = 0; c < ic; c++, w += oc) {
-                    vec wv[NV];
+                    vec wv[2];
                     EACH_VECTOR(v) wv[v] = VLOAD(w + v * V);
-                    EACH_TILE(j) EACH_VECTOR(v) acc[j * NV + v] += (vec)(p[j * ic + c]) * wv[v];
+                    EACH_TILE(j) EACH_VECTOR(v) acc[j * 2 + v] += (vec)(p[j * ic + c]) * wv[v];
                 }
                 local vec *m = mb + i * out_slice + tile * (oc / V) + c0 / V;
-                EACH_TILE(j) EACH_VECTOR(v) m[j * (oc / V) + v] = acc[j * NV + v];
+                EACH_TILE(j) EACH_VECTOR(v) m[j * (oc / V) + v] = acc[j * 2 + v];
             }
+}
+
+APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+{
+    if (oc / V % 2)
+        multiply_by(1, vb, u, mb, all, ic, oc);
+    else
+        multiply_by(2, vb, u, mb, all, ic, oc);
 }
 
 // One tile, one vector of channels: from its products m to the pixels of y that exist.
@@ -287,25 +292,34 @@ APART void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow,
 }
 
 // acc[i] = or (add) += vb[i]' mb[i] for the S*S matrices
-INLINE void multiply_transposed(local const vec *vb, local const vec *mb, local vec *acc, int tiles, int add, int ic,
-                                int oc)
+INLINE void multiply_transposed_by(const int nv, local const vec *vb, local const vec *mb, local vec *acc, int tiles,
+                                   int add, int ic, int oc)
 {
     const int in_slice = tiles * ic + V, out_slice = tiles * (oc / V) + 1;
     for (int i = 0; i < S * S; i++)
-        for (int c0 = 0; c0 < oc / V; c0 += NV)
+        for (int c0 = 0; c0 < oc / V; c0 += nv)
             for (int k0 = 0; k0 < ic; k0 += T) {
                 local const float *p = (local const float *)vb + i * in_slice + k0;
                 local const vec *g = mb + i * out_slice + c0;
                 local vec *out = acc + (i * ic + k0) * (oc / V) + c0;
-                vec sum[T * NV];
-                EACH_TILE(j) EACH_VECTOR(v) sum[j * NV + v] = add ? out[j * (oc / V) + v] : ZERO;
+                vec sum[T * 2];
+                EACH_TILE(j) EACH_VECTOR(v) sum[j * 2 + v] = add ? out[j * (oc / V) + v] : ZERO;
                 for (int tile = 0; tile < tiles; tile++, p += ic, g += oc / V) {
-                    vec gv[NV];
+                    vec gv[2];
                     EACH_VECTOR(v) gv[v] = g[v];
-                    EACH_TILE(j) EACH_VECTOR(v) sum[j * NV + v] += (vec)(p[j]) * gv[v];
+                    EACH_TILE(j) EACH_VECTOR(v) sum[j * 2 + v] += (vec)(p[j]) * gv[v];
                 }
-                EACH_TILE(j) EACH_VECTOR(v) out[j * (oc / V) + v] = sum[j * NV + v];
+                EACH_TILE(j) EACH_VECTOR(v) out[j * (oc / V) + v] = sum[j * 2 + v];
             }
+}
+
+INLINE void multiply_transposed(local const vec *vb, local const vec *mb, local vec *acc, int tiles, int add, int ic,
+                                int oc)
+{
+    if (oc / V % 2)
+        multiply_transposed_by(1, vb, mb, acc, tiles, add, ic, oc);
+    else
+        multiply_transposed_by(2, vb, mb, acc, tiles, add, ic, oc);
 }
 
 APART void weights_of(local const vec *acc, global float *dw, int ic, int oc)
@@ -350,3 +364,5 @@ kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, C
     for (int c = 0; has_bias && c < co; c += V)
         conv_db(dy + (long)first * ho * wo * co + c, (last - first) * ho * wo, co, out + weights + c);
 }
+
+#include "conv_winograd_weights.cl"

@@ -16,7 +16,7 @@ enum {
 typedef struct conv_winograd {
     cln_conv_shape s;
     int direction;
-    int v, m, t, nv;
+    int v, m, t;
     int rows, group, chunk; /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
     size_t line, vb, mb, acc; /* bytes of local memory */
     cln_kernel weights, main, sum;
@@ -65,7 +65,6 @@ static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *
     if (!c.v)
         return c;
     c.m = min_int(o.h, o.w) > 2 ? 4 : 2;
-    c.nv = o.c / c.v % 2 == 0 ? 2 : 1;
     c.t = c.v == 16 ? 8 : 4; /* 16 accumulators out of AVX-512's 32 registers, 8 out of 16 */
     for (int wanted = direction == CLN_CONV_BWD_PARAMS ? SUM_TILES : ITEM_TILES; wanted >= 4; wanted /= 2) {
         cut(&c, wanted);
@@ -119,7 +118,6 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         {"conv_fwd_winograd", "conv_fwd_winograd_weights", NULL},
         {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", NULL},
         {"conv_bwd_params_winograd", NULL, "conv_bwd_params_sum"}};
-    static const char *const files[] = {"conv_winograd.cl", "conv_winograd_weights.cl", "conv_winograd.cl"};
     if (!winograd_supports(&node->dev->info, s, direction))
         return CLN_FAIL(err, CLN_ERR_INTERNAL,
                         "the Winograd convolution does not cover this shape; ask supports first");
@@ -128,13 +126,11 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction);
     cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
-    char options[64], of_weights[32];
-    snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d -D NV=%d", c->v, c->m, c->t, c->nv);
-    snprintf(of_weights, sizeof of_weights, "-D V=%d -D M=%d", c->v, c->m);
+    char options[48];
+    snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d", c->v, c->m, c->t);
     for (int i = 0; i < 3; i++) {
         int rc = names[direction][i]
-                     ? cln_kernel_new(node->dev, files[i], names[direction][i], i == 1 ? of_weights : options,
-                                      kernels[i], err)
+                     ? cln_kernel_new(node->dev, "conv_winograd.cl", names[direction][i], options, kernels[i], err)
                      : CLN_OK;
         if (rc) {
             winograd_destroy(c);
