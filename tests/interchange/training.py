@@ -3,20 +3,21 @@
 An epoch is one step on all images without augmentation, so that metrics.jsonl has a line a step: the training loss
 (smoothed, of before the step) and the test loss (of after it, in evaluation mode: running statistics too).
 
-Rounding grows from step to step, in anybody's float32. So the truth is PyTorch in double precision, and the measure what
-PyTorch in float32 is away from it: clnorm may be away FACTOR times as far, in the losses and in the weights.
+Rounding grows from step to step, in anybody's float32, and by how much is chance: which ReLU it tips over. So the truth is
+PyTorch in double precision, and the measure what PyTorch in float32 is away from it, in the losses and in the weights: in
+this run, or in the geometric mean of all of them where that is more. clnorm may be away FACTOR times as far.
 
 usage: training.py PROGRAM DIR
 """
 import copy
 import json
+import math
 import os
 
 import torch
 from common import TRAIN, check, main, twin_of
 
 FACTOR = 4
-FLOOR = 1e-6  # relative; distances below it are those of the last digits, and of metrics.jsonl, not of the training
 STEPS = 10
 MODELS = ("s8", "s8r")
 RECIPES = {"bn": ("sgd", 0.01), "ln": ("adamw", 0.001), "gn": ("adamw", 0.001), "in": ("adamw", 0.001),
@@ -86,7 +87,7 @@ def distances(losses, model, true_losses, truth):
 
 
 def follow(program, data, model, norm):
-    """The largest of clnorm's distances, in PyTorch's."""
+    """The distances of clnorm and of PyTorch."""
     single, out = initial(program, data, model, norm), f"{model}-{norm}"
     double = copy.deepcopy(single).double()
     trained = run(program, data, model, norm, out, STEPS, RECIPES[norm][1])
@@ -98,16 +99,20 @@ def follow(program, data, model, norm):
     truth, theirs = train(double, norm, data), train(single, norm, data)
     ours = distances(losses, trained, truth, double)
     theirs = distances(theirs, single, truth, double)
-    factors = {what: ours[what] / max(theirs[what], FLOOR) for what in ours}
     print(f"{out} ({RECIPES[norm][0]}): training loss {losses[0][0]:.3f} to {losses[-1][0]:.3f}; away from double precision, "
           "clnorm and PyTorch: " + ", ".join(f"{what} {ours[what]:.1e} and {theirs[what]:.1e}" for what in ours), flush=True)
-    for what, factor in factors.items():
-        check(factor <= FACTOR, f"{out}: {what}: {factor:.1f} times as far from double precision as PyTorch's float32")
-    return max(factors.values())
+    return ours, theirs
 
 
 def test(program, data):
-    worst = max(follow(program, data, model, norm) for model in MODELS for norm in RECIPES)
+    runs = {(model, norm): follow(program, data, model, norm) for model in MODELS for norm in RECIPES}
+    worst = 0
+    for what in "training losses", "test losses", "weights":
+        usual = math.exp(sum(math.log(theirs[what]) for _, theirs in runs.values()) / len(runs))
+        for (model, norm), (ours, theirs) in runs.items():
+            factor = ours[what] / max(theirs[what], usual)
+            worst = max(worst, factor)
+            check(factor <= FACTOR, f"{model}-{norm}: {what}: {factor:.1f} times as far from double precision as PyTorch's float32")
     print(f"at most {worst:.2f} times as far as PyTorch in float32; {FACTOR} times are allowed")
 
 
