@@ -120,6 +120,8 @@ static bool merges_own(const cln_node *node)
 {
     const cln_stage *s = node->stage;
     const cln_shape in = node->layer->in[0];
+    if (!s) /* the table of clnorm model asks about a layer alone */
+        return false;
     const int rows = s->stat_rows ? s->stat_rows : strip_rows(in, s->pool);
     return node->inference && s->norm && !is_batch(node->layer) && !s->deferred &&
            node->tune.cls == CLN_CLASS_VECTOR && cln_div_up(in.h, rows) <= MERGED_STRIPS;
