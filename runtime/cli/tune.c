@@ -31,6 +31,7 @@ typedef struct tuner {
     cln_dataset *data;
     cln_net *net;
     cln_tuning *table;   /* what is stored */
+    cln_tuning *cautious; /* the same shapes with the choices of before */
     char *before;        /* the device's table as it was, as text */
     int n_shapes, changed;
 } tuner;
@@ -89,11 +90,14 @@ static int keep(tuner *t, const cln_tune_result *r, cln_error *err)
     int rc = CLN_OK;
     t->n_shapes++;
     for (int d = CLN_TUNE_DIRECTIONS - 1; d >= 0 && !rc; d--) {
+        cln_tune_line line = {.cls = r->cls, .direction = d, .exact = true, .shape = r->shape, .algo = r->before[d]};
         if (!r->wanted[d])
             continue;
         t->changed += r->best[d] != r->before[d];
-        rc = cln_tuning_put(t->table, &(cln_tune_line){.cls = r->cls, .direction = d, .exact = true, .shape = r->shape,
-                                                       .algo = r->best[d]}, err);
+        rc = cln_tuning_put(t->cautious, &line, err);
+        line.algo = r->best[d];
+        if (!rc)
+            rc = cln_tuning_put(t->table, &line, err);
     }
     for (int d = 0; d < CLN_TUNE_DIRECTIONS && !rc && !t->quiet; d++)
         if (r->wanted[d])
@@ -198,13 +202,10 @@ static int check_step(tuner *t, cln_error *err)
         if (!t->quiet)
             printf("in its place the new choice is slower, %.2f ms a step against %.2f: the old one stays\n", 1e3 * seconds[1],
                    1e3 * seconds[0]);
-        rc = cln_tuning_parse(t->before, strlen(t->before), &old, err);
-        if (!rc) {
-            cln_tuning_free(t->table);
-            t->table = old;
-            old = NULL;
-            rc = cln_tuning_store(t->dev, t->table, err);
-        }
+        cln_tuning_free(t->table);
+        t->table = t->cautious;
+        t->cautious = NULL;
+        rc = cln_tuning_store(t->dev, t->table, err);
     } else if (!rc && isfinite(seconds[1]) && !t->quiet) {
         printf("a step of %d images: %.2f ms before, %.2f ms now\n", t->options.batch, 1e3 * seconds[0], 1e3 * seconds[1]);
     }
@@ -328,6 +329,8 @@ static int set_up(tuner *t, cln_error *err)
         rc = load_net(t, cln_tune_micro(t->dev, &automatic, cln_net_macs(t->net), t->options.batch), err);
     if (!rc && !(t->before = cln_tuning_text(t->dev->tuning)))
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
+    if (!rc)
+        rc = cln_tuning_parse(t->before, strlen(t->before), &t->cautious, err);
     return rc ? rc : cln_tuning_parse(t->before, strlen(t->before), &t->table, err);
 }
 
@@ -369,6 +372,7 @@ int cln_cmd_tune(int argc, char **argv)
     if (!rc && t.dev && t.dev->cold)
         cln_program_cache_save(t.dev);
     cln_tuning_free(t.table);
+    cln_tuning_free(t.cautious);
     cln_net_free(t.net);
     free(t.before);
     cln_device_close(t.dev);
