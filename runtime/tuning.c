@@ -109,9 +109,12 @@ int cln_tuning_of_plan(const cln_plan *plan, cln_tuning **out, cln_error *err)
             rc = cln_tuning_put(t, &(cln_tune_line){.cls = tune->cls, .direction = d, .exact = true, .shape = tune->shape,
                                                     .algo = algos[d]}, err);
     }
+    /* A plan that needs the whole batch to train may be evaluated with less of it at a time. */
+    const double macs = cln_net_macs(net);
+    const int images = cln_tune_micro(plan->dev, &plan->options.tune, macs, net->input.n);
     if (!rc)
         rc = cln_tuning_put(t, &(cln_tune_line){.cls = plan->nodes[0].tune.cls, .direction = CLN_TUNE_MICRO, .exact = true,
-                                                .macs = cln_net_macs(net), .images = net->input.n}, err);
+                                                .macs = macs, .images = images}, err);
     if (rc) {
         cln_tuning_free(t);
         return rc;
