@@ -11,7 +11,7 @@ typedef struct cln_plan_options {
     cln_tune_request tune;
     bool fuse;
     bool guard;     /* test mode: every tensor in a guarded, NaN-filled buffer of its own */
-    bool inference; /* forward only: nothing is kept for a backward pass */
+    bool inference; /* forward only, with running statistics: nothing is kept for a backward pass */
 } cln_plan_options;
 
 /* A parameter or state in the plan's buffers; name as in PyTorch: "3.weight". */
