@@ -63,3 +63,26 @@ kernel void feed_gather(global const uchar *images,  // (high - low, C, H, W)
     if (first == 0)
         y[n] = labels[image];
 }
+
+/* Cutout (DeVries & Taylor 2017): a square of `side` pixels around a random one becomes 0, the channels' mean; what lies
+ * outside the image is lost. One item an image. */
+kernel void feed_cutout(global const int *order, global float *x, // (N, H, W, C)
+                        int base, int N, int H, int W, int C, uint seed, uint epoch, int side)
+{
+    const int n = get_global_id(0);
+    if (n >= N)
+        return;
+    const cln_philox r = cln_philox4x32(order[base + n], epoch, 2, CLN_STREAM_AUGMENT, seed, 0);
+    const int y0 = (int)cln_random_below(r.v[0], H) - side / 2, x0 = (int)cln_random_below(r.v[1], W) - side / 2;
+    for (int row = max(y0, 0); row < min(y0 + side, H); row++)
+        for (int i = max(x0, 0) * C; i < min(x0 + side, W) * C; i++)
+            x[((size_t)n * H + row) * W * C + i] = 0.0f;
+}
+
+/* Mixup (Zhang, Cisse, Dauphin & Lopez-Paz 2018): x = weight x + (1 - weight) other. One item `chunk` values. */
+kernel void feed_mix(global float *x, global const float *other, int count, int chunk, float weight)
+{
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, count);
+    for (int i = first; i < last; i++)
+        x[i] = weight * x[i] + (1.0f - weight) * other[i];
+}

@@ -1,22 +1,23 @@
 /* Softmax cross-entropy with label smoothing s over K classes, mean over B images, N of which are here:
  *
- *     p = softmax(x)      t = (1 - s) [k == label] + s / K      loss = -sum_k t_k log p_k
+ *     p = softmax(x)      t = (1 - s) (m [k == label] + (1 - m) [k == other]) + s / K      loss = -sum_k t_k log p_k
  *     dx = (p - t) / B
  *
  * (Szegedy et al. 2016, section 7; PyTorch's cross_entropy(label_smoothing=s).) x, dx (N, K).
+ * m is 1 but for mixed images (mixup), whose second label is `other`; hits are those of the first.
  * loss_rows: one item an image. loss_sum: one item adds the batch to the running totals, in fixed order. */
 
-kernel void loss_rows(global const float *x, global const int *labels, // (N)
+kernel void loss_rows(global const float *x, global const int *labels, global const int *others, // (N)
                       global float *dx,                                 // (N, K) or NULL where train is 0
                       global float *losses, global int *hits,           // (N)
                       global int *predicted, global float *confidence,  // at [base + n]
-                      int N, int B, int K, float smoothing, int base, int train)
+                      int N, int B, int K, float smoothing, float share, int base, int train)
 {
     const int n = get_global_id(0);
     if (n >= N)
         return;
     global const float *row = x + (size_t)n * K;
-    const int label = labels[n];
+    const int label = labels[n], other = others[n];
     float top = row[0], sum = 0.0f, mean = 0.0f;
     int best = 0;
     for (int k = 1; k < K; k++)
@@ -29,14 +30,16 @@ kernel void loss_rows(global const float *x, global const int *labels, // (N)
         mean += (row[k] - top) / K;
     }
     const float log_sum = log(sum);
-    losses[n] = log_sum - (1.0f - smoothing) * (row[label] - top) - smoothing * mean;
+    const float hit = share * (row[label] - top) + (1.0f - share) * (row[other] - top);
+    losses[n] = log_sum - (1.0f - smoothing) * hit - smoothing * mean;
     hits[n] = best == label;
     predicted[base + n] = best;
     confidence[base + n] = 1.0f / sum;
     if (!train)
         return;
     for (int k = 0; k < K; k++) {
-        const float t = (k == label ? 1.0f - smoothing : 0.0f) + smoothing / K;
+        const float m = (k == label ? share : 0.0f) + (k == other ? 1.0f - share : 0.0f);
+        const float t = m * (1.0f - smoothing) + smoothing / K;
         dx[(size_t)n * K + k] = (exp(row[k] - top) / sum - t) / B;
     }
 }

@@ -1,6 +1,7 @@
 /* Normalise, activate, pool: one stage, one pass over z.
  *
  *     u = (z - mu[n,c]) * a[n,c] + beta[c]        y = pool2(max(u, lo)),  lo = 0 (ReLU) or -inf (none)
+ *                                            with ACT y = pool2(act(u)), and lo is not read: see act.h
  *
  * mu is the mean and a = gamma * rstd, rstd = 1 / sqrt(var + eps), over
  *     batch norm     N, H, W      for each channel          (coef_stride 0: all images share the row)
@@ -14,7 +15,7 @@
  *     mean = sum n_i mean_i / sum n_i        M2 = sum M2_i + sum n_i (mean_i - mean)^2
  * never by E[x^2] - E[x]^2. Means are summed as offsets from the first one, so that mean >> std is safe.
  *
- * Backward, with g = dy behind the argmax and the mask, xhat = (z - mu) * rstd, over the M values of a set:
+ * Backward, with g = dy behind the argmax and the mask (with ACT times act'(u)), xhat = (z - mu) * rstd, over the M values of a set:
  *     dz = rstd * (gamma g - mean(gamma g) - xhat mean(gamma g xhat))  =  a g + q (z - mu) + r
  *     dgamma = sum g xhat,  dbeta = sum g
  * from sums (N, tiles, 2, C) = (sum g, sum g (z - mu)) of a strip.
@@ -26,6 +27,7 @@
  * (SIMT class), a merge kernel makes one strip of those of an image and channel before. */
 
 #include "merge.h"
+#include "act.h"
 
 #define PLANE(i) ((size_t)(i) * N * C)
 
@@ -168,7 +170,11 @@ kernel void norm_fwd_coefs_sample(global const float *stats,                    
 static vec activate(vec z, vec mu, vec a, vec beta, float lo)
 {
     const vec u = (z - mu) * a + beta;
+#if ACT
+    return act_of(u);
+#else
     return select(u, (vec)(lo), u < (vec)(lo));
+#endif
 }
 
 /* merged_rows: of the strips of stats, from which an item makes mu and a, to its part of ws (items, N, 2, C); 0: they are
@@ -231,7 +237,11 @@ kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
 static vec masked(vec z, vec mu, vec a, vec beta, vec dy, float lo)
 {
     const vec u = (z - mu) * a + beta;
+#if ACT
+    return dy * act_slope(u);
+#else
     return select((vec)(0.0f), dy, u > (vec)(lo));
+#endif
 }
 
 typedef struct {
@@ -246,9 +256,25 @@ static window unpool(global const float *w, size_t row, int C, vec mu, vec a, ve
     r.d[1] = VLOAD(w + C) - mu;
     r.d[2] = VLOAD(w + row) - mu;
     r.d[3] = VLOAD(w + row + C) - mu;
-    const vec u0 = r.d[0] * a + beta, u1 = r.d[1] * a + beta, u2 = r.d[2] * a + beta, u3 = r.d[3] * a + beta;
-    const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1), m3 = select(m2, u3, u3 > m2);
-    const vec zero = (vec)(0.0f), g = select(zero, dy, m3 > (vec)(lo));
+    vec u0 = r.d[0] * a + beta, u1 = r.d[1] * a + beta, u2 = r.d[2] * a + beta, u3 = r.d[3] * a + beta;
+    const vec zero = (vec)(0.0f);
+#if ACT /* the largest act(u), which need not be that of the largest u */
+    vec u = u0;
+    const vec before1 = u1, before2 = u2, before3 = u3;
+    u0 = act_of(u0);
+    u1 = act_of(u1);
+    u2 = act_of(u2);
+    u3 = act_of(u3);
+#endif
+    const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1);
+#if ACT
+    u = select(u, before1, u1 > u0);
+    u = select(u, before2, u2 > m1);
+    u = select(u, before3, u3 > m2);
+    const vec g = dy * act_slope(u);
+#else
+    const vec m3 = select(m2, u3, u3 > m2), g = select(zero, dy, m3 > (vec)(lo));
+#endif
     /* Walking back from the last: a pixel owns g if it beat all before and none after beat it. */
     r.g[3] = select(zero, g, u3 > m2);
     const vec g2 = select(g, zero, u3 > m2);

@@ -23,6 +23,7 @@ typedef uint32_t cln_u32;
 #define CLN_STREAM_AUGMENT 3u
 #define CLN_STREAM_DROPOUT 4u
 #define CLN_STREAM_BOOTSTRAP 5u
+#define CLN_STREAM_MIX     6u
 
 typedef struct cln_philox {
     cln_u32 v[4];

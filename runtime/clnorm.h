@@ -75,6 +75,7 @@ void cln_dataset_free(cln_dataset *data);
 
 typedef enum { CLN_OPTIMIZER_SGD, CLN_OPTIMIZER_ADAMW } cln_optimizer;
 typedef enum { CLN_SCHEDULE_ONECYCLE, CLN_SCHEDULE_COSINE, CLN_SCHEDULE_STEP, CLN_SCHEDULE_CONSTANT } cln_schedule;
+typedef enum { CLN_ACT_RELU, CLN_ACT_SILU, CLN_ACT_CELU, CLN_ACT_GELU } cln_act;
 typedef enum { CLN_INITIAL_KAIMING, CLN_INITIAL_DIRAC } cln_initial;
 typedef enum { CLN_FLIP_NONE, CLN_FLIP_RANDOM, CLN_FLIP_ALTERNATING } cln_flip;
 
@@ -83,6 +84,7 @@ typedef struct cln_train_options {
     char model[1024];       /* a built-in name ("s8") or a .net file */
     char norm[16];          /* bn, ln, gn, in, none */
     int groups;             /* of gn; 0: its default, 4 */
+    cln_act act;            /* what $act stands for */
     int epochs, batch;
     int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: 32 for the
                              * vector class, which keeps them in the processor's cache, else the batch. The batch
@@ -99,6 +101,8 @@ typedef struct cln_train_options {
     double ema;             /* decay of the average of weights that evaluation and export use; 0: the weights themselves */
     cln_flip flip;
     int shift;              /* pixels of reflect-padded translation */
+    int cutout;             /* side of a random square that is blanked; 0: none */
+    double mixup;           /* images are mixed in pairs by a weight of Beta(mixup, mixup); 0: none; at most 1 */
     cln_initial init;       /* of convolutions: random, or passing on what they read as far as channels go */
     bool whiten;            /* the first convolution begins as a whitening of patches of the training images */
     uint32_t seed;

@@ -104,7 +104,10 @@ void cln_feed_free(cln_feed *feed)
     cln_tensor_free(&feed->labels);
     cln_tensor_free(&feed->order);
     cln_tensor_free(&feed->norm);
+    cln_tensor_free(&feed->other);
     cln_kernel_free(&feed->gather);
+    cln_kernel_free(&feed->cutout);
+    cln_kernel_free(&feed->mix);
     free(feed);
 }
 
@@ -125,10 +128,23 @@ int cln_feed_shuffle(cln_feed *feed, uint32_t seed, uint32_t epoch, cln_error *e
     return rc;
 }
 
+static int kernel_of(cln_feed *feed, cln_kernel *kernel, const char *name, cln_error *err)
+{
+    return kernel->id ? CLN_OK : cln_kernel_new(feed->dev, "feed.cl", name, "", kernel, err);
+}
+
+static int cut_out(cln_feed *feed, int base, int count, const cln_augment *a, cln_tensor x, cln_error *err)
+{
+    int rc = kernel_of(feed, &feed->cutout, "feed_cutout", err);
+    return rc ? rc : cln_run(&feed->cutout, cln_range1((size_t)count, 1), err, CLN_MEM(feed->order), CLN_MEM(x), CLN_INT(base),
+                             CLN_INT(count), CLN_INT(feed->h), CLN_INT(feed->w), CLN_INT(feed->c), CLN_UINT(a->seed),
+                             CLN_UINT(a->epoch), CLN_INT(a->cutout));
+}
+
 int cln_feed_batch(cln_feed *feed, int base, int count, const cln_augment *augment, cln_tensor x, cln_tensor y,
                    cln_error *err)
 {
-    const cln_augment none = {CLN_FLIP_NONE, 0, 0, 0};
+    const cln_augment none = {.flip = CLN_FLIP_NONE};
     const cln_augment *a = augment ? augment : &none;
     int rc = CLN_OK;
     if (base < 0 || count < 0 || base > feed->n - count)
@@ -141,5 +157,21 @@ int cln_feed_batch(cln_feed *feed, int base, int count, const cln_augment *augme
                      CLN_INT(base), CLN_INT(count), CLN_INT(feed->c), CLN_INT(feed->h), CLN_INT(feed->w),
                      CLN_INT(feed->rows), CLN_MEM(feed->norm), CLN_UINT(a->seed), CLN_UINT(a->epoch), CLN_INT(a->flip), CLN_INT(a->shift));
     }
-    return rc;
+    return rc || !a->cutout ? rc : cut_out(feed, base, count, a, x, err);
+}
+
+int cln_feed_mix(cln_feed *feed, int base, int count, const cln_augment *augment, double weight, cln_tensor x, cln_tensor y,
+                 cln_error *err)
+{
+    const int values = count * feed->h * feed->w * feed->c, chunk = feed->rows > 1 ? 4096 : 4;
+    const size_t bytes = (size_t)values * sizeof(float);
+    int rc = kernel_of(feed, &feed->mix, "feed_mix", err);
+    if (!rc && feed->other.bytes < bytes) {
+        cln_tensor_free(&feed->other);
+        rc = cln_tensor_new(feed->dev, bytes, "the images that are mixed in", &feed->other, err);
+    }
+    if (!rc)
+        rc = cln_feed_batch(feed, base, count, augment, feed->other, y, err);
+    return rc ? rc : cln_run(&feed->mix, cln_range1((size_t)cln_div_up(values, chunk), 1), err, CLN_MEM(x), CLN_MEM(feed->other),
+                             CLN_INT(values), CLN_INT(chunk), CLN_FLOAT(weight));
 }

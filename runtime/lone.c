@@ -128,7 +128,9 @@ int cln_lone_new(cln_lone *t, cln_device *dev, const char *line, cln_shape in,
     if (t->layer.op->host) {
         node->stage = &t->stage;
         t->stage = (cln_stage){.norm = t->layer.op->params != NULL, .pool = 1};
-        t->stage.relu = t->layer.op->absorb && t->layer.op->absorb(&t->layer) == CLN_ABSORB_RELU;
+        const cln_absorb own = t->layer.op->absorb ? t->layer.op->absorb(&t->layer) : CLN_ABSORB_NO;
+        t->stage.relu = own == CLN_ABSORB_RELU;
+        t->stage.smooth = cln_absorb_smooth(own);
     }
     if (setup)
         setup(t, arg);

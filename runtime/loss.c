@@ -13,12 +13,12 @@ int cln_loss_new(cln_device *dev, int batch, int classes, int images, int local,
     cln_loss *l = calloc(1, sizeof *l);
     if (!l)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    *l = (cln_loss){.dev = dev, .classes = classes, .local = local};
+    *l = (cln_loss){.dev = dev, .classes = classes, .local = local, .share = 1.0};
     const size_t rows = (size_t)batch * 4, all = (size_t)(images > batch ? images : batch) * 4;
     const struct {
         cln_tensor *tensor;
         size_t bytes;
-    } list[] = {{&l->labels, rows},  {&l->losses, rows},    {&l->hits, rows},          {&l->predicted, all},
+    } list[] = {{&l->labels, rows},  {&l->others, rows}, {&l->losses, rows},    {&l->hits, rows},          {&l->predicted, all},
                 {&l->confidence, all}, {&l->totals, sizeof(cln_totals)}, {&l->bad, sizeof(int32_t)}};
     int rc = CLN_OK;
     for (size_t i = 0; i < sizeof list / sizeof list[0] && !rc; i++)
@@ -41,7 +41,7 @@ void cln_loss_free(cln_loss *l)
 {
     if (!l)
         return;
-    cln_tensor *all[] = {&l->labels, &l->losses, &l->hits, &l->predicted, &l->confidence, &l->totals, &l->bad};
+    cln_tensor *all[] = {&l->labels, &l->others, &l->losses, &l->hits, &l->predicted, &l->confidence, &l->totals, &l->bad};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         cln_tensor_free(all[i]);
     cln_kernel_free(&l->rows);
@@ -53,8 +53,9 @@ int cln_loss_run(cln_loss *l, cln_tensor logits, cln_tensor dlogits, int n, int 
                  int step, cln_error *err)
 {
     int rc = cln_run(&l->rows, cln_range1((size_t)n, (size_t)l->local), err, CLN_MEM(logits), CLN_MEM(l->labels),
+                     CLN_MEM(l->share < 1.0 ? l->others : l->labels),
                      CLN_MEM(dlogits), CLN_MEM(l->losses), CLN_MEM(l->hits), CLN_MEM(l->predicted),
-                     CLN_MEM(l->confidence), CLN_INT(n), CLN_INT(of), CLN_INT(l->classes), CLN_FLOAT(smoothing), CLN_INT(base),
+                     CLN_MEM(l->confidence), CLN_INT(n), CLN_INT(of), CLN_INT(l->classes), CLN_FLOAT(smoothing), CLN_FLOAT(l->share), CLN_INT(base),
                      CLN_INT(dlogits.mem != NULL));
     return rc ? rc
               : cln_run(&l->sum, cln_range1(1, 1), err, CLN_MEM(l->losses), CLN_MEM(l->hits), CLN_MEM(l->totals),

@@ -8,6 +8,8 @@ typedef struct cln_loss {
     cln_device *dev;
     int classes;
     cln_tensor labels;                 /* (batch) int32, filled by the feed */
+    cln_tensor others;                 /* likewise: second labels, whose weight is 1 - share; read where share is below 1 */
+    double share;                      /* of the first labels in the loss of cln_loss_run: 1 but for mixed images */
     cln_tensor losses, hits;           /* (batch) */
     cln_tensor predicted, confidence;  /* (images) */
     cln_tensor totals, bad;

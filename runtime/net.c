@@ -335,7 +335,7 @@ static int expand_norm(const parser *p, words *w, int first, words *norm)
 static int unknown_layer(const parser *p, const char *word)
 {
     if (word[0] == '$')
-        (void)fail_at(p, word, "unknown variable, in place of a layer only $norm can stand");
+        (void)fail_at(p, word, "unknown variable, in place of a layer only $norm and $act can stand");
     else
         (void)fail_at(p, word, "no such layer; known are %s", layer_words(false).text);
     return CLN_ERR_MODEL;
@@ -359,7 +359,7 @@ static int parse_line(const parser *p, const char *line, size_t length)
         rc = expand_norm(p, &w, first, &norm);
     if (rc)
         return rc;
-    layer->op = cln_op_find(w.word[first]);
+    layer->op = cln_op_find(strcmp(w.word[first], "$act") == 0 ? "relu" : w.word[first]);
     if (!layer->op)
         return unknown_layer(p, w.word[first]);
 
@@ -591,8 +591,25 @@ static int read_text(const char *path, char *text, cln_error *err)
                     line);
 }
 
+static int parse_variant(const char *name, const char *text, const cln_net_variant *variant, const char *norm, int groups,
+                         int classes, cln_shape input, cln_net **out, cln_error *err)
+{
+    char *other = NULL;
+    int rc = variant ? cln_net_rewrite(name, text, variant, &other, err) : CLN_OK;
+    if (!rc)
+        rc = cln_net_parse(name, other ? other : text, norm, groups, classes, input, out, err);
+    free(other);
+    return rc;
+}
+
 int cln_net_load(const char *model, const char *norm, int groups, int classes, cln_shape input,
                  cln_net **out, cln_error *err)
+{
+    return cln_net_load_as(model, NULL, norm, groups, classes, input, out, err);
+}
+
+int cln_net_load_as(const char *model, const cln_net_variant *variant, const char *norm, int groups, int classes, cln_shape input,
+                    cln_net **out, cln_error *err)
 {
     *out = NULL;
     if (!is_path(model)) {
@@ -601,15 +618,14 @@ int cln_net_load(const char *model, const char *norm, int groups, int classes, c
         const cln_embedded_file *found = cln_embedded_find(file);
         if (!model[0] || strlen(model) > 70 || !found)
             return unknown_model(model, err);
-        return cln_net_parse(model, (const char *)found->bytes, norm, groups, classes, input, out,
-                             err);
+        return parse_variant(model, (const char *)found->bytes, variant, norm, groups, classes, input, out, err);
     }
     char *text = malloc(MAX_BYTES + 2);
     if (!text)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for model %.200s", model);
     int rc = read_text(model, text, err);
     if (!rc)
-        rc = cln_net_parse(model, text, norm, groups, classes, input, out, err);
+        rc = parse_variant(model, text, variant, norm, groups, classes, input, out, err);
     free(text);
     return rc;
 }

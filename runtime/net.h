@@ -5,11 +5,12 @@
  *     [label:] word [name=value ...] label2                   for layers with two inputs, e.g.  add stride=2 skip
  *
  * A layer reads the line above it (the first reads the data); a layer with two inputs reads also the
- * labelled one. $norm stands for a whole line: the norm's word and attributes ("gn groups=4"), $classes
- * for the number of classes. The last layer's output are the logits: 1 x 1 x classes. */
+ * labelled one. $norm stands for a whole line: the norm's word and attributes ("gn groups=4"), $act for the activation
+ * (relu unless a variant says another: net_variant.h), $classes for the number of classes. The last layer's output are the logits: 1 x 1 x classes. */
 #ifndef CLN_NET_H
 #define CLN_NET_H
 
+#include "net_variant.h"
 #include "op.h"
 
 typedef struct cln_net {
@@ -32,6 +33,10 @@ int cln_net_parse(const char *name, const char *text, const char *norm, int grou
  * built-in ones. */
 int cln_net_load(const char *model, const char *norm, int groups, int classes, cln_shape input,
                  cln_net **out, cln_error *err);
+
+/* The same of a network that is rewritten before; its text is then the new one. variant NULL: none. */
+int cln_net_load_as(const char *model, const cln_net_variant *variant, const char *norm, int groups, int classes, cln_shape input,
+                    cln_net **out, cln_error *err);
 
 void cln_net_free(cln_net *net);
 

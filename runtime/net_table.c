@@ -88,7 +88,7 @@ static bool is_absorbed(const cln_net *net, int layer)
     const int above = l->input[0];
     if (kind == CLN_ABSORB_NO || above < 0 || count_readers(net, above) != 1)
         return false;
-    const bool behind_relu = absorb_kind(&net->layers[above]) == CLN_ABSORB_RELU;
+    const bool behind_relu = cln_absorb_is_activation(absorb_kind(&net->layers[above]));
     if (behind_relu && kind != CLN_ABSORB_POOL2)
         return false; /* before the next line: a long chain of them would be walked again for each */
     const bool inside = is_absorbed(net, above);

@@ -77,7 +77,7 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
 
 /* ---- fusion ---------------------------------------------------------------------------------
  * A STAGE is a norm (or a lone activation) with the activation and the 2x2 max pooling that follow:
- *     y = pool(relu((z - mu[n,c]) * a[n,c] + beta[c]))
+ *     y = pool(act((z - mu[n,c]) * a[n,c] + beta[c])),  act: ReLU, a smooth one, or none
  * executed as one pass over z. Its node is the host; the layers it absorbed run nothing.
  * All four norms share it: they differ only in how mu and a come out of the statistics.
  * Tile statistics: z is cut into `tiles` strips of whole rows per image, `tile_rows` rows each (the last
@@ -89,6 +89,7 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
 typedef struct cln_stage {
     bool norm;              /* false: mu = 0, a = 1, beta = 0 and no statistics */
     bool relu;
+    int smooth;             /* ACT of cl/act.h in ReLU's place; 0: none */
     int pool;               /* 1 or 2 */
     cln_tensor z;           /* (N, H, W, C) the stage's input */
     cln_tensor mu, a;       /* per-(n, c) coefficients at [n * coef_stride + c] */
@@ -106,7 +107,12 @@ typedef struct cln_stage {
 } cln_stage;
 
 /* What a layer becomes when the stage before it absorbs it. */
-typedef enum { CLN_ABSORB_NO, CLN_ABSORB_RELU, CLN_ABSORB_POOL2 } cln_absorb;
+typedef enum { CLN_ABSORB_NO, CLN_ABSORB_RELU, CLN_ABSORB_POOL2, CLN_ABSORB_SILU, CLN_ABSORB_CELU, CLN_ABSORB_GELU } cln_absorb;
+static inline int cln_absorb_smooth(cln_absorb what) /* see cln_stage.smooth */
+{
+    return what > CLN_ABSORB_POOL2 ? (int)(what - CLN_ABSORB_POOL2) : 0;
+}
+static inline bool cln_absorb_is_activation(cln_absorb what) { return what != CLN_ABSORB_NO && what != CLN_ABSORB_POOL2; }
 
 /* ---- a node: a layer on a device ------------------------------------------------------------ */
 typedef struct cln_node {

@@ -10,6 +10,7 @@
 
 static const char *const optimizers[] = {"sgd", "adamw", NULL};
 static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
+const char *const cln_act_words[] = {"relu", "silu", "celu", "gelu", NULL};
 static const char *const inits[] = {"kaiming", "dirac", NULL};
 static const char *const flips[] = {"none", "random", "alternating", NULL};
 static const char *const classes[] = {"auto", "vector", "simt", NULL};
@@ -22,6 +23,7 @@ const cln_field cln_fields[] = {
     FIELD("model", CLN_FIELD_TEXT, model, NULL, 0, "a built-in network (see clnorm model) or a .net file"),
     FIELD("norm", CLN_FIELD_TEXT, norm, NULL, 0, "what $norm stands for: bn, ln, gn, in, none"),
     FIELD("groups", CLN_FIELD_INT, groups, NULL, 0, "groups of gn (0: its default, 4)"),
+    FIELD("act", CLN_FIELD_CHOICE, act, cln_act_words, 0, "what $act stands for: relu, silu, celu, gelu"),
     FIELD("epochs", CLN_FIELD_INT, epochs, NULL, 0, "times through the training set"),
     FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
     FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: 32 where "
@@ -40,6 +42,8 @@ const cln_field cln_fields[] = {
           "evaluated and exported (0: none; 0.99 for a start)"),
     FIELD("flip", CLN_FIELD_CHOICE, flip, flips, 0, "mirroring: none, random, alternating (by epoch)"),
     FIELD("shift", CLN_FIELD_INT, shift, NULL, 0, "translation by up to so many pixels, reflected"),
+    FIELD("cutout", CLN_FIELD_INT, cutout, NULL, 0, "side of a random square that is blanked (0: none); for long runs"),
+    FIELD("mixup", CLN_FIELD_REAL, mixup, NULL, 0, "mixes images in pairs, and their labels, by weights of Beta(X, X) (0: not; at most 1); for long runs"),
     FIELD("init", CLN_FIELD_CHOICE, init, inits, 0, "weights of convolutions: kaiming (random), dirac (pass on their input, the "
           "further channels random)"),
     FIELD("whiten", CLN_FIELD_FLAG, whiten, NULL, 0, "0 or 1: the first convolution begins with eigenvectors of patches"),

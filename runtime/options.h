@@ -20,6 +20,8 @@ typedef struct cln_field {
 
 extern const cln_field cln_fields[]; /* ends with a NULL name */
 
+extern const char *const cln_act_words[]; /* of cln_act; ends with NULL */
+
 const cln_field *cln_field_find(const char *name);
 
 /* Sets one field from text. CLN_ERR_ARGUMENT: "--lr: 'fast' is not a number". */

@@ -27,18 +27,22 @@ static int consumers(const cln_net *net, int i, int *first, int *last)
     return count;
 }
 
-/* Lets the host at `h` swallow the activation and (where pool is 2) the pool behind it; returns the last layer of the
- * stage. */
-static int absorb_followers(cln_plan *plan, int h, int pool)
+/* Lets the host at `h` swallow the activation and the pool behind it; returns the last layer of the stage. finished: as from
+ * finished_by, which knows of no smooth activation. */
+static int absorb_followers(cln_plan *plan, int h, int finished)
 {
     const cln_net *net = plan->net;
     cln_stage *stage = plan->nodes[h].stage;
+    const int pool = finished ? finished : 2;
     int end = h, first, last;
     while (plan->options.fuse && consumers(net, end, &first, &last) == 1) {
         const cln_layer *next = &net->layers[first];
         const cln_absorb what = next->op->absorb && next->n_inputs == 1 ? next->op->absorb(next) : CLN_ABSORB_NO;
-        if (what == CLN_ABSORB_RELU && !stage->relu && stage->pool == 1)
+        const bool first_act = !stage->relu && !stage->smooth && stage->pool == 1;
+        if (what == CLN_ABSORB_RELU && first_act)
             stage->relu = true;
+        else if (cln_absorb_smooth(what) && first_act && !finished)
+            stage->smooth = cln_absorb_smooth(what);
         else if (what == CLN_ABSORB_POOL2 && stage->pool < pool)
             stage->pool = 2;
         else
@@ -70,7 +74,7 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
     }
     int first, last;
     const int count = consumers(net, end, &first, &last);
-    if (!count || net->layers[first].input[0] != end)
+    if (!count || net->layers[first].input[0] != end || stage->smooth) /* its readers know of ReLU alone */
         return;
     cln_node *consumer = &plan->nodes[first]; /* in backward it is the last to add to dy */
     const cln_op *op = net->layers[first].op;
@@ -94,7 +98,7 @@ static int finished_by(const cln_plan *plan, int h)
     const int from = net->layers[h].input[0];
     const bool known = !plan->nodes[h].stage->norm || net->layers[h].op->known_statistics;
     int first, last;
-    if (!plan->options.inference || !plan->options.fuse || from < 0 || !known)
+    if (!plan->options.inference || !plan->options.fuse || from < 0 || !known || plan->nodes[h].stage->smooth)
         return 0;
     if (!net->layers[from].op->finishes || consumers(net, from, &first, &last) != 1)
         return 0;
@@ -111,9 +115,10 @@ static void fuse(cln_plan *plan)
             continue;
         node->stage = &plan->stages[i];
         /* An activation that hosts its own stage is that stage's activation. */
-        *node->stage = (cln_stage){.norm = op->params != NULL, .pool = 1,
-                                   .relu = op->absorb && op->absorb(&net->layers[i]) == CLN_ABSORB_RELU};
-        const int finished = finished_by(plan, i), end = absorb_followers(plan, i, finished ? finished : 2);
+        const cln_absorb own = op->absorb ? op->absorb(&net->layers[i]) : CLN_ABSORB_NO;
+        *node->stage = (cln_stage){.norm = op->params != NULL, .pool = 1, .relu = own == CLN_ABSORB_RELU,
+                                   .smooth = cln_absorb_smooth(own)};
+        const int finished = finished_by(plan, i), end = absorb_followers(plan, i, finished);
         if (finished) {
             plan->nodes[net->layers[i].input[0]].finishes = node;
             node->skip = true;

@@ -3,6 +3,8 @@
 #include "dataset.h"
 #include "init.h"
 #include "tuning.h"
+#include "options.h"
+#include "philox.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +34,8 @@ static int check(const cln_train_options *o, const cln_dataset *data, cln_error 
                 {"shift", o->shift, 0, (data->w < data->h ? data->w : data->h) - 1},
                 {"groups", o->groups, 0, 65536},          {"val", o->val_split, 0, (double)data->n_train - 1},
                 {"limit", o->limit, 0, 1e9},
-                {"ema", o->ema, 0, 0.999999},             {"norm-lr", o->norm_lr, 0, 1000}};
+                {"ema", o->ema, 0, 0.999999},             {"norm-lr", o->norm_lr, 0, 1000},
+                {"cutout", o->cutout, 0, 65536},          {"mixup", o->mixup, 0, 1}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
@@ -107,7 +110,8 @@ static int load_net(cln_trainer *t, int images, cln_error *err)
     const cln_shape input = {images, t->data->h, t->data->w, t->data->c};
     cln_net_free(t->net);
     t->net = NULL;
-    return cln_net_load(o->model, o->norm, o->groups, t->data->classes, input, &t->net, err);
+    const cln_net_variant variant = {.act = cln_act_words[o->act]};
+    return cln_net_load_as(o->model, &variant, o->norm, o->groups, t->data->classes, input, &t->net, err);
 }
 
 static int new_plan(cln_trainer *t, cln_error *err)
@@ -254,15 +258,39 @@ int cln_state_set(cln_trainer *t, const cln_state *s, cln_error *err)
 
 /* ---- a step, an epoch ---------------------------------------------------------------------------- */
 
+double cln_train_mix_weight(double alpha, uint32_t seed, uint32_t epoch, uint32_t step)
+{
+    enum { ATTEMPTS = 1000 };
+    for (uint32_t i = 1; i <= ATTEMPTS; i++) {
+        const cln_philox r = cln_philox4x32(step, epoch, i, CLN_STREAM_MIX, seed, 0);
+        const double a = pow((r.v[0] + 1.0) / 4294967296.0, 1 / alpha), b = pow((r.v[1] + 1.0) / 4294967296.0, 1 / alpha);
+        if (a + b > 0 && a + b <= 1)
+            return fmax(a, b) / (a + b);
+    }
+    return 1.0; /* alpha is so small that both underflow */
+}
+
 cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part)
 {
     const cln_train_options *o = &t->options;
     const int first = step * o->batch, left = t->train->n - first, all = left < o->batch ? left : o->batch;
     const int parts = cln_div_up(o->batch, t->micro), base = part * t->micro, rest = all - base;
     const int n = rest < t->micro ? rest : t->micro;
+    const double weight = o->mixup > 0 ? cln_train_mix_weight(o->mixup, o->seed, (uint32_t)epoch, (uint32_t)step) : 1.0;
+    const cln_philox r = cln_philox4x32((uint32_t)step, (uint32_t)epoch, 0, CLN_STREAM_MIX, o->seed, 0);
+    const int other = (int)cln_random_below(r.v[0], (uint32_t)(t->train->n - all + 1)); /* where the others begin */
     return (cln_slice){.base = first + base, .n = n > 0 ? n : 0, .of = all,
-                       .augment = {o->flip, o->shift, o->seed, (uint32_t)epoch},
+                       .augment = {o->flip, o->shift, o->seed, (uint32_t)epoch, o->cutout},
+                       .weight = weight, .other = other + base,
                        .pass = {n, true, o->seed, (uint32_t)((epoch * t->steps + step) * parts + part), 0, part > 0}};
+}
+
+int cln_train_gather(cln_trainer *t, const cln_slice *s, cln_error *err)
+{
+    int rc = cln_feed_batch(t->train, s->base, s->n, &s->augment, t->plan->input, t->loss->labels, err);
+    if (!rc && s->weight < 1.0)
+        rc = cln_feed_mix(t->train, s->other, s->n, &s->augment, s->weight, t->plan->input, t->loss->others, err);
+    return rc;
 }
 
 int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
@@ -274,11 +302,13 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
     int rc = CLN_OK;
     cln_slice s = cln_train_slice(t, epoch, step, 0);
     for (int part = 0; s.n > 0 && !rc; s = cln_train_slice(t, epoch, step, ++part)) {
-        rc = cln_feed_batch(t->train, s.base, s.n, &s.augment, t->plan->input, t->loss->labels, err);
+        rc = cln_train_gather(t, &s, err);
+        t->loss->share = s.weight;
         if (!rc)
             rc = cln_plan_forward(t->plan, &s.pass, err);
         if (!rc)
             rc = cln_loss_run(t->loss, t->plan->logits, t->plan->dlogits, s.n, s.of, o->label_smoothing, 0, step, err);
+        t->loss->share = 1.0;
         if (!rc)
             rc = cln_plan_backward(t->plan, &s.pass, err);
         if (!rc)

@@ -64,8 +64,17 @@ typedef struct cln_slice {
     int base, n, of; /* images [base, base + n) of the epoch's order, of a step of `of` */
     cln_augment augment;
     cln_pass pass;
+    double weight; /* mixup: of the images themselves; the rest is of those that begin at `other`. 1: none */
+    int other;
 } cln_slice;
 cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part);
+
+/* Enqueues: the slice's images and labels, augmented and mixed, to where the plan and the loss take them from. */
+int cln_train_gather(cln_trainer *t, const cln_slice *s, cln_error *err);
+
+/* max(m, 1 - m), m of Beta(alpha, alpha), 0 < alpha <= 1 (Johnk 1964), a function of seed, epoch and step: an image keeps at
+ * least half of itself. */
+double cln_train_mix_weight(double alpha, uint32_t seed, uint32_t epoch, uint32_t step);
 
 /* Enqueues step `step` of epoch `epoch` (0-based) whole; the caller fences. */
 int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err);

@@ -34,7 +34,7 @@ static size_t output_count(const cln_trainer *t, int i, int n)
 static int first_bad_layer(cln_trainer *t, const cln_slice *s, bool *in_weights, cln_error *err)
 {
     *in_weights = false;
-    if (cln_feed_batch(t->train, s->base, s->n, &s->augment, t->plan->input, t->loss->labels, err))
+    if (cln_train_gather(t, s, err))
         return -1;
     for (int i = 0; i < t->net->n_layers; i++) {
         cln_node *node = &t->plan->nodes[i];

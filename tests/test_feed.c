@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "feed.h"
+#include "philox.h"
 
 enum { N = 64, C = 3, H = 7, W = 10, PIXELS = C * H * W, SHIFT = 2 };
 static const float mean[4] = {0.5f, 0.4f, 0.3f, 0.2f}, deviation[4] = {0.25f, 0.2f, 0.3f, 0.5f};
@@ -111,7 +112,7 @@ static int32_t *order_of(cln_feed *feed)
 
 START_TEST(plain_batches)
 {
-    const cln_augment nothing = {CLN_FLIP_NONE, 0, 3, 5};
+    const cln_augment nothing = {CLN_FLIP_NONE, 0, 3, 5, 0};
     for (int c = 1; c <= 4; c++) {
         cln_feed *feed = new_feed(c);
         batch a = fetch(feed, 5, 20, NULL), b = fetch(feed, 5, 20, &nothing);
@@ -189,7 +190,7 @@ START_TEST(random_views)
     int flips = 0, shifts[SIDE][SIDE] = {{0}}, changed = 0;
     view before[N];
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
-        const cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 11, epoch};
+        const cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 11, epoch, 0};
         batch b = fetch(feed, 0, N, &a), part = fetch(feed, 17, 9, &a);
         ck_assert(!memcmp(b.x + 17 * PIXELS, part.x, 9 * PIXELS * sizeof(float)));
         for (int i = 0; i < N; i++) {
@@ -220,7 +221,7 @@ START_TEST(alternating_flips)
     int first[2][N], count = 0, other = 0;
     for (uint32_t seed = 0; seed < 2; seed++)
         for (uint32_t epoch = 0; epoch < 5; epoch++) {
-            const cln_augment a = {CLN_FLIP_ALTERNATING, 0, seed, epoch};
+            const cln_augment a = {CLN_FLIP_ALTERNATING, 0, seed, epoch, 0};
             batch b = fetch(feed, 0, N, &a);
             for (int i = 0; i < N; i++) {
                 const view v = view_of(b.x + i * PIXELS, i, 0);
@@ -240,10 +241,73 @@ START_TEST(alternating_flips)
 }
 END_TEST
 
+/* The square around the pixel that the generator says is 0, and nothing else is touched. */
+START_TEST(cutout)
+{
+    enum { CUT = 5 };
+    cln_feed *feed = new_feed(C);
+    cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 3, 2, 0};
+    OK(cln_feed_shuffle(feed, 7, 1, &err));
+    batch whole = fetch(feed, 0, N, &a);
+    int32_t order[N], blank = 0;
+    OK(cln_tensor_read(dev, feed->order, 0, order, sizeof order, &err));
+    a.cutout = CUT;
+    batch part = fetch(feed, 9, N - 9, &a);
+    for (int n = 9; n < N; n++) {
+        const cln_philox r = cln_philox4x32((uint32_t)order[n], a.epoch, 2, CLN_STREAM_AUGMENT, a.seed, 0);
+        const int cy = (int)cln_random_below(r.v[0], H), cx = (int)cln_random_below(r.v[1], W);
+        for (int i = 0; i < PIXELS; i++) {
+            const int y = i / C / W, x = i / C % W;
+            const bool cut = y >= cy - CUT / 2 && y <= cy + CUT / 2 && x >= cx - CUT / 2 && x <= cx + CUT / 2;
+            const float got = part.x[(n - 9) * PIXELS + i], was = whole.x[n * PIXELS + i];
+            ck_assert_msg(cut ? got == 0.0f : got == was, "image %d, row %d, column %d", n, y, x);
+            blank += cut;
+        }
+    }
+    ck_assert_int_gt(blank, (N - 9) * C * CUT * CUT / 2);
+    ck_assert(!memcmp(whole.y + 9, part.y, (N - 9) * sizeof *part.y));
+    free(whole.x);
+    free(part.x);
+    cln_feed_free(feed);
+}
+END_TEST
+
+/* By weight, of two batches, with the labels of the second. */
+START_TEST(mixup)
+{
+    enum { COUNT = 17 };
+    const cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 3, 2, 4};
+    const size_t values = (size_t)COUNT * PIXELS;
+    cln_feed *feed = new_feed(C);
+    batch first = fetch(feed, 3, COUNT, &a), second = fetch(feed, 30, COUNT, &a);
+    float *got = malloc(values * sizeof *got);
+    int32_t labels_got[COUNT];
+    cln_tensor x, y;
+    ck_assert_ptr_nonnull(got);
+    OK(cln_tensor_new(dev, values * sizeof *got, "x", &x, &err));
+    OK(cln_tensor_new(dev, sizeof labels_got, "y", &y, &err));
+    for (int repeat = 0; repeat < 2; repeat++) {
+        OK(cln_tensor_write(dev, x, 0, first.x, values * sizeof *got, &err));
+        OK(cln_feed_mix(feed, 30, COUNT, &a, 0.625, x, y, &err));
+        OK(cln_tensor_read(dev, x, 0, got, values * sizeof *got, &err));
+        OK(cln_tensor_read(dev, y, 0, labels_got, sizeof labels_got, &err));
+        for (size_t i = 0; i < values; i++)
+            ck_assert_double_eq_tol(got[i], 0.625 * (double)first.x[i] + 0.375 * (double)second.x[i], 1e-6);
+        ck_assert(!memcmp(labels_got, second.y, sizeof labels_got));
+    }
+    cln_tensor_free(&x);
+    cln_tensor_free(&y);
+    free(got);
+    free(first.x);
+    free(second.x);
+    cln_feed_free(feed);
+}
+END_TEST
+
 START_TEST(several_buffers)
 {
     const cl_ulong max_alloc = dev->info.max_alloc;
-    const cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 2, 1};
+    const cln_augment a = {CLN_FLIP_RANDOM, SHIFT, 2, 1, 0};
     batch b[2];
     for (int split = 0; split < 2; split++) {
         dev->info.max_alloc = split ? 5 * PIXELS + PIXELS / 2 : max_alloc;
@@ -296,6 +360,8 @@ int main(void)
     tcase_add_test(tcase, orders);
     tcase_add_test(tcase, random_views);
     tcase_add_test(tcase, alternating_flips);
+    tcase_add_test(tcase, cutout);
+    tcase_add_test(tcase, mixup);
     tcase_add_test(tcase, several_buffers);
     tcase_add_test(tcase, wrong_arguments);
     suite_add_tcase(suite, tcase);

@@ -46,6 +46,19 @@ START_TEST(networks)
 }
 END_TEST
 
+/* Every smooth activation behind a norm and a pool, before a residual sum, and alone. */
+START_TEST(smooth_activations)
+{
+    const char *net = "conv 8 k=3\n$norm\nsilu\nmaxpool 2\np: conv 8 k=3\n$norm\ncelu\nconv 8 k=3\n$norm\nadd p\ngelu\n"
+                      "conv 8 k=3\n$norm\nsilu\ngap\nconv $classes k=1 bias=1\n";
+    const char *norm = _i ? "gn" : "bn";
+    check(net, norm, "vector", (cln_plan_options){{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, true, true, false});
+    check(net, norm, "winograd", (cln_plan_options){{CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD}, true, true, false});
+    check(net, norm, "simt", (cln_plan_options){{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, true, false});
+    check(net, norm, "alone", (cln_plan_options){{CLN_CLASS_VECTOR, CLN_CONV_VECTOR}, false, false, false});
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("network");
@@ -53,6 +66,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, networks, 0, 5 * CLN_NETWORKS);
+    tcase_add_loop_test(tcase, smooth_activations, 0, 2);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

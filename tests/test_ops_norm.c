@@ -83,6 +83,12 @@ START_TEST(accumulate_and_partial_batch)
 }
 END_TEST
 
+START_TEST(smooth_activations)
+{
+    check_set(CLN_STAGE_SMOOTH, both[_i]);
+}
+END_TEST
+
 START_TEST(what_the_doctor_checks)
 {
     check_set(CLN_STAGE_DOCTOR, both[_i]);
@@ -206,7 +212,7 @@ START_TEST(batch_norm_evaluates)
             if (form & 2 && (list[i].h % 2 || list[i].w % 2))
                 continue;
             cln_stage_case k = case_of("bn", list[i], both[_i]);
-            k.relu = form & 1;
+            k.act = form & 1;
             k.pool = form & 2 ? 2 : 1;
             cln_stage_check_evaluation(dev, &k, &v);
         }
@@ -236,6 +242,7 @@ int main(void)
     tcase_add_loop_test(device, all_values, 0, 2);
     tcase_add_loop_test(device, accumulate_and_partial_batch, 0, 2);
     tcase_add_loop_test(device, what_the_doctor_checks, 0, 2);
+    tcase_add_loop_test(device, smooth_activations, 0, 2);
     tcase_add_loop_test(device, mean_variance_and_invariance, 0, 2);
     tcase_add_loop_test(device, what_does_not_vary_gives_beta, 0, 2);
     tcase_add_loop_test(device, norms_and_classes_agree, 0, 2);

@@ -115,7 +115,7 @@ END_TEST
 static float *start_of(cln_device *dev, const cln_train_options *o, size_t *n)
 {
     cln_trainer *t = stripes_trainer(dev, &data, o);
-    const cln_augment augment = {o->flip, o->shift, o->seed, 1};
+    const cln_augment augment = {o->flip, o->shift, o->seed, 1, 0};
     const size_t batch = (size_t)o->batch, pixels = batch * (size_t)(data.c * data.h * data.w);
     float *out = malloc((pixels + batch + t->plan->n_weights) * sizeof *out);
     ck_assert_ptr_nonnull(out);

@@ -8,8 +8,11 @@
 
 #include "common/scratch.h"
 #include "common/stripes.h"
+#include "checkpoint.h"
+#include "common/step.h"
 #include "common/values.h"
 #include "eigen.h"
+#include "ops/training.h"
 
 static cln_dataset data;
 static cln_device *dev;
@@ -78,8 +81,13 @@ START_TEST(resumed)
     cln_train_options o = plain;
     if (_i < 2)
         o.ema = 0.9;
-    else
+    else if (_i == 2)
         o.norm_lr = 4;
+    else {
+        o.mixup = 0.5;
+        o.cutout = 6;
+        o.act = CLN_ACT_CELU;
+    }
     o.whiten = _i == 1; /* what a run begins with is not made again when it goes on */
     o.init = _i == 1 ? CLN_INITIAL_DIRAC : CLN_INITIAL_KAIMING;
     resume(&o, &plain);
@@ -221,6 +229,113 @@ START_TEST(flip_is_the_mean_of_both)
 }
 END_TEST
 
+/* ---- mixup --------------------------------------------------------------------------------------- */
+
+/* Of uniform numbers where alpha is 1: the larger part has mean 3/4 and variance 1/48; smaller alphas mix less. Steps
+ * differ, and the same step is the same. */
+START_TEST(mix_weights)
+{
+    enum { DRAWS = 4000 };
+    double sum = 0, squares = 0, low = 0;
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        const double w = cln_train_mix_weight(1, 7, i / 100, i % 100);
+        ck_assert(w >= 0.5 && w <= 1 && w == cln_train_mix_weight(1, 7, i / 100, i % 100));
+        sum += w;
+        squares += w * w;
+        low += cln_train_mix_weight(0.1, 7, i / 100, i % 100);
+    }
+    const double mean = sum / DRAWS;
+    ck_assert_double_eq_tol(mean, 0.75, 4 * sqrt(1.0 / 48 / DRAWS));
+    ck_assert_double_eq_tol(squares / DRAWS - mean * mean, 1.0 / 48, 2e-3);
+    ck_assert(low / DRAWS > 0.9);
+}
+END_TEST
+
+/* Loss and gradient are linear in the target: those of two labels are the weighted mean of those of each. */
+START_TEST(loss_of_two_labels)
+{
+    enum { IMAGES = 9, KINDS = 7 };
+    float *x = cln_test_random(IMAGES * KINDS, 3), *got;
+    int32_t labels[IMAGES], others[IMAGES];
+    double dx[2][IMAGES * KINDS], confidence[IMAGES];
+    cln_tensor logits, dlogits;
+    cln_totals totals;
+    cln_loss *loss;
+    int bad;
+    for (int i = 0; i < IMAGES; i++) {
+        labels[i] = i % KINDS;
+        others[i] = i * i % KINDS;
+    }
+    const double a = naive_loss(IMAGES, KINDS, x, labels, 0.1, dx[0], confidence);
+    const double b = naive_loss(IMAGES, KINDS, x, others, 0.1, dx[1], confidence);
+    OK(cln_loss_new(dev, IMAGES, KINDS, IMAGES, 1, &loss, &err));
+    OK(cln_tensor_new(dev, sizeof(float) * IMAGES * KINDS, "x", &logits, &err));
+    OK(cln_tensor_new(dev, sizeof(float) * IMAGES * KINDS, "dx", &dlogits, &err));
+    OK(cln_tensor_write(dev, logits, 0, x, sizeof(float) * IMAGES * KINDS, &err));
+    OK(cln_tensor_write(dev, loss->labels, 0, labels, sizeof labels, &err));
+    OK(cln_tensor_write(dev, loss->others, 0, others, sizeof others, &err));
+    loss->share = 0.7;
+    OK(cln_loss_run(loss, logits, dlogits, IMAGES, IMAGES, 0.1, 0, 0, &err));
+    OK(cln_loss_read(loss, &totals, &bad, &err));
+    ck_assert_double_eq_tol((double)totals.loss / IMAGES, 0.7 * a + 0.3 * b, 1e-6);
+    got = cln_test_floats(dev, dlogits, IMAGES * KINDS);
+    for (int i = 0; i < IMAGES * KINDS; i++)
+        ck_assert_double_eq_tol((double)got[i], 0.7 * dx[0][i] + 0.3 * dx[1][i], 1e-7);
+    free(x);
+    free(got);
+    cln_tensor_free(&logits);
+    cln_tensor_free(&dlogits);
+    cln_loss_free(loss);
+}
+END_TEST
+
+/* ---- activations --------------------------------------------------------------------------------- */
+
+/* --act is written into the network: the exported file tells it, and evaluates the same. A network without $act has no
+ * place for it. */
+START_TEST(act_is_part_of_the_network)
+{
+    const char *net = "conv 8 k=3\n$norm\nrelu\ngap\nconv $classes k=1 bias=1\n";
+    cln_train_options o = stripes_options("gn");
+    cln_st_file st = {0};
+    cln_model_info info;
+    cln_trainer *t = NULL;
+    cln_metrics m;
+    o.act = CLN_ACT_SILU;
+    t = stripes_trainer(dev, &data, &o);
+    ck_assert(strstr(t->net->text, "\nsilu") && !strstr(t->net->text, "$act"));
+    OK(cln_trainer_epoch(t, NULL, NULL, &m, NULL, &err));
+    OK(cln_trainer_export(t, at("silu.safetensors"), &err));
+    OK(cln_st_read(&st, at("silu.safetensors"), &err));
+    OK(cln_model_info_read(&st, &info, &err));
+    ck_assert_str_eq(info.text, t->net->text);
+    cln_st_clear(&st);
+    cln_trainer_free(t);
+    o.act = CLN_ACT_RELU;
+    t = stripes_trainer(dev, &data, &o);
+    ck_assert_int_eq(cln_trainer_import(t, at("silu.safetensors"), &err), CLN_ERR_CHECKPOINT);
+    cln_trainer_free(t);
+    t = NULL;
+    put("fixed.net", net, strlen(net));
+    snprintf(o.model, sizeof o.model, "%s", at("fixed.net"));
+    o.act = CLN_ACT_GELU;
+    ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
+    ck_assert_msg(strstr(err.text, "act: ") == err.text && strstr(err.text, "no line $act"), "%s", err.text);
+}
+END_TEST
+
+/* Labels, blanks, comments and carriage returns around it stay; words that only begin so are none. */
+START_TEST(rewritten_text)
+{
+    const cln_net_variant silu = {.act = "silu"};
+    char *out = NULL;
+    OK(cln_net_rewrite("t", "# $act\n a: $act # $act\r\n$acts\nb:$act\r\n\t$act", &silu, &out, &err));
+    ck_assert_str_eq(out, "# $act\n a: silu # $act\r\n$acts\nb:silu\r\n\tsilu");
+    free(out);
+    ck_assert_int_eq(cln_net_rewrite("t", "relu $act\n", &silu, &out, &err), CLN_ERR_ARGUMENT);
+}
+END_TEST
+
 /* ---- initial weights ----------------------------------------------------------------------------- */
 
 /* Values and vectors of a random symmetric matrix, and of a diagonal one. */
@@ -350,13 +465,18 @@ START_TEST(wrong_options)
 {
     const struct {
         const char *name;
-        double ema, norm_lr;
-    } list[] = {{"ema", 1, 1}, {"ema", -0.1, 1}, {"ema", NAN, 1}, {"norm-lr", 0, -1}, {"norm-lr", 0, NAN}};
+        double ema, norm_lr, mixup;
+        int cutout;
+    } list[] = {{"ema", 1, 1, 0, 0},     {"ema", -0.1, 1, 0, 0},    {"ema", NAN, 1, 0, 0},
+                {"norm-lr", 0, -1, 0, 0}, {"norm-lr", 0, NAN, 0, 0}, {"mixup", 0, 1, 1.5, 0},
+                {"mixup", 0, 1, NAN, 0},  {"cutout", 0, 1, 0, -1}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         cln_train_options o = stripes_options("bn");
         cln_trainer *t = NULL;
         o.ema = list[i].ema;
         o.norm_lr = list[i].norm_lr;
+        o.mixup = list[i].mixup;
+        o.cutout = list[i].cutout;
         ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
         ck_assert_msg(strstr(err.text, list[i].name) == err.text, "%s: %s", list[i].name, err.text);
         ck_assert_ptr_null(t);
@@ -370,7 +490,7 @@ int main(void)
     TCase *c = tcase_create("device");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(c, resumed, 0, 3);
+    tcase_add_loop_test(c, resumed, 0, 4);
     tcase_add_loop_test(c, average_follows, 0, 2);
     tcase_add_test(c, average_is_what_counts);
     tcase_add_test(c, flip_is_the_mean_of_both);
@@ -378,6 +498,10 @@ int main(void)
     tcase_add_test(c, whitened);
     tcase_add_test(c, dirac);
     tcase_add_test(c, nothing_to_whiten);
+    tcase_add_test(c, mix_weights);
+    tcase_add_test(c, loss_of_two_labels);
+    tcase_add_test(c, act_is_part_of_the_network);
+    tcase_add_test(c, rewritten_text);
     tcase_add_test(c, wrong_options);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

@@ -8,6 +8,7 @@
 #include "doctor.h"
 #include "ops/cases.h"
 #include "ops/network.h"
+#include "ops/stages.h"
 #include "ops/training.h"
 
 /* What the small network has of layers; its programs are those that a network of 16n channels is made of. */
@@ -32,6 +33,8 @@ static void check_other_layers(cln_device *dev, const cln_net *net, const cln_tu
         bool used = false;
         for (int k = 0; k < net->n_layers && !used; k++)
             used = net->layers[k].op == cln_ops[i];
+        if (used && cln_ops[i]->host && !in_small_net(cln_ops[i]))
+            cln_stage_check_set(dev, CLN_STAGE_DOCTOR, cln_ops[i]->word, tune->cls, v);
         for (const cln_case *c = cln_cases; used && !in_small_net(cln_ops[i]) && c->line; c++)
             if (c->doctor && cln_case_is(c, cln_ops[i]->word)) {
                 cln_case_check(dev, c, tune, false, v);

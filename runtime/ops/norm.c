@@ -1,4 +1,4 @@
-/* Batch, layer, group and instance normalisation, none, and ReLU: the hosts of stages (see op.h and the
+/* Batch, layer, group and instance normalisation, none, ReLU and smooth activations: the hosts of stages (see op.h and the
  * head of cl/norm.cl, which has the mathematics). What tells the norms apart is over which values they
  * take statistics; everything else is shared.
  *
@@ -16,7 +16,8 @@ enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
 enum { WS_PLANES = 5 };
 enum { MERGED_STRIPS = 8 }; /* from so many of them an item merges statistics in little of its time */
 
-extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu;
+extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu,
+    cln_op_silu, cln_op_celu, cln_op_gelu;
 
 typedef struct norm_impl {
     cln_stage stage;
@@ -178,7 +179,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
         {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", true},
     };
     char options[32];
-    snprintf(options, sizeof options, "-D V=%d", node->tune.v);
+    snprintf(options, sizeof options, s->smooth ? "-D V=%d -D ACT=%d" : "-D V=%d", node->tune.v, s->smooth);
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         if (!list[i].wanted)
             continue;
@@ -357,6 +358,24 @@ static cln_absorb absorb_relu(const cln_layer *layer)
     return CLN_ABSORB_RELU;
 }
 
+static cln_absorb absorb_silu(const cln_layer *layer)
+{
+    (void)layer;
+    return CLN_ABSORB_SILU;
+}
+
+static cln_absorb absorb_celu(const cln_layer *layer)
+{
+    (void)layer;
+    return CLN_ABSORB_CELU;
+}
+
+static cln_absorb absorb_gelu(const cln_layer *layer)
+{
+    (void)layer;
+    return CLN_ABSORB_GELU;
+}
+
 /* ---- the descriptions ---------------------------------------------------------------------------- */
 
 #define EPS {"eps", 1e-5, 0, 1, false, "added to the variance"}
@@ -382,3 +401,9 @@ const cln_op cln_op_in = {.word = "in", .help = "instance norm: over H, W for ea
 /* The control: a stage with the identity for coefficients, so that it still carries the ReLU and the pool. */
 const cln_op cln_op_none = {.word = "none", .help = "no normalisation", STAGE, .norm = true};
 const cln_op cln_op_relu = {.word = "relu", .help = "max(x, 0)", .cost = cost_relu, STAGE, .absorb = absorb_relu};
+/* Their cost is that of memory, as ReLU's. */
+const cln_op cln_op_silu = {.word = "silu", .help = "x / (1 + exp(-x))", .cost = cost_relu, STAGE, .absorb = absorb_silu};
+const cln_op cln_op_celu = {.word = "celu", .help = "x where it is positive, else exp(x) - 1", .cost = cost_relu, STAGE,
+                            .absorb = absorb_celu};
+const cln_op cln_op_gelu = {.word = "gelu", .help = "x times the normal distribution's share below x", .cost = cost_relu, STAGE,
+                            .absorb = absorb_gelu};

@@ -6,13 +6,14 @@
 
 extern const cln_op cln_op_conv, cln_op_dwconv, cln_op_dense, cln_op_maxpool, cln_op_avgpool,
     cln_op_gap, cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu, cln_op_add,
-    cln_op_dropout, cln_op_sigmoid, cln_op_scale;
+    cln_op_dropout, cln_op_sigmoid, cln_op_scale,
+    cln_op_silu, cln_op_celu, cln_op_gelu;
 
 const cln_op *const cln_ops[] = {
     &cln_op_conv,  &cln_op_dwconv, &cln_op_dense, &cln_op_maxpool, &cln_op_avgpool,
     &cln_op_gap,   &cln_op_bn,     &cln_op_ln,    &cln_op_gn,      &cln_op_in,
     &cln_op_none,  &cln_op_relu,   &cln_op_add,   &cln_op_dropout, &cln_op_sigmoid,
-    &cln_op_scale, NULL,
+    &cln_op_scale, &cln_op_silu, &cln_op_celu, &cln_op_gelu, NULL,
 };
 
 const cln_op *cln_op_find(const char *word)

@@ -86,7 +86,7 @@ static void stage_forward(reference *r, int i)
         r->kappa = fmax(r->kappa, fabs(mean[k]) / sqrt(var[k] + s.eps));
     for (size_t k = 0; k < count; k++)
         top = fmax(top, fabs(r->y[i][k]));
-    for (size_t k = 0; k < count && s.relu; k++)
+    for (size_t k = 0; k < count && s.act == NAIVE_RELU; k++)
         r->lead = fmin(r->lead, lead[k] / top);
     free(mean);
     free(var);

@@ -9,7 +9,10 @@
 naive_stage naive_stage_of(const cln_layer *layer)
 {
     const char *word = layer->op->word;
-    naive_stage s = {layer->in[0], NAIVE_IDENTITY, strcmp(word, "relu") == 0, 1, 0};
+    static const char *const acts[] = {"", "relu", "silu", "celu", "gelu"};
+    naive_stage s = {layer->in[0], NAIVE_IDENTITY, NAIVE_NONE, 1, 0};
+    for (int i = NAIVE_RELU; i <= NAIVE_GELU; i++)
+        s.act = strcmp(word, acts[i]) == 0 ? i : s.act;
     if (!strcmp(word, "bn"))
         s.groups = NAIVE_BATCH;
     else if (!strcmp(word, "ln"))
@@ -90,6 +93,32 @@ static double before_relu(const naive_stage *s, size_t i, const double *z, const
     return (z[i] - mean[k]) / sqrt(var[k] + s->eps) * gamma[c] + beta[c];
 }
 
+static double act_of(int act, double u)
+{
+    switch (act) {
+    case NAIVE_RELU: return fmax(u, 0);
+    case NAIVE_SILU: return u / (1 + exp(-u));
+    case NAIVE_CELU: return u > 0 ? u : expm1(u);
+    case NAIVE_GELU: return u * 0.5 * erfc(-u / sqrt(2));
+    default: return u;
+    }
+}
+
+static double slope_of(int act, double u)
+{
+    const double s = 1 / (1 + exp(-u));
+    switch (act) {
+    case NAIVE_RELU: return u > 0;
+    case NAIVE_SILU: return s + u * s * (1 - s);
+    case NAIVE_CELU: return u > 0 ? 1 : exp(u);
+    case NAIVE_GELU: return 0.5 * erfc(-u / sqrt(2)) + u * exp(-u * u / 2) / sqrt(2 * 3.14159265358979323846);
+    default: return 1;
+    }
+}
+
+/* What the pool compares: for ReLU, which leaves the order alone, u, so that the winner is known behind 0, too. */
+static double pooled_by(int act, double u) { return act <= NAIVE_RELU ? u : act_of(act, u); }
+
 /* The elements of output o's window: 1 or 4. */
 static int window_of(const naive_stage *s, size_t o, size_t elements[4])
 {
@@ -110,7 +139,7 @@ void naive_stage_fwd(const naive_stage *s, const double *z, const double *gamma,
         const int size = window_of(s, o, e);
         double u[4], best = -INFINITY, second = -INFINITY, winner = NAN;
         for (int k = 0; k < size; k++) {
-            u[k] = before_relu(s, e[k], z, gamma, beta, mean, var);
+            u[k] = pooled_by(s->act, before_relu(s, e[k], z, gamma, beta, mean, var));
             if (u[k] > best) {
                 best = u[k];
                 winner = z[e[k]];
@@ -119,11 +148,11 @@ void naive_stage_fwd(const naive_stage *s, const double *z, const double *gamma,
         for (int k = 0; k < size; k++)
             if (z[e[k]] != winner)
                 second = fmax(second, u[k]);
-        y[o] = s->relu ? fmax(best, 0) : best;
+        y[o] = s->act == NAIVE_RELU ? fmax(best, 0) : best;
         if (!lead)
             continue;
-        lead[o] = s->relu && best <= 0 ? -best : best - second;
-        if (s->relu)
+        lead[o] = s->act == NAIVE_RELU && best <= 0 ? -best : best - second;
+        if (s->act == NAIVE_RELU)
             lead[o] = fmin(lead[o], fabs(best));
     }
 }
@@ -137,16 +166,16 @@ static void through_pool(const naive_stage *s, const double *z, const double *ga
     for (size_t o = 0; o < naive_stage_outputs(s); o++) {
         size_t e[4], winner = 0;
         const int size = window_of(s, o, e);
-        double best = -INFINITY;
+        double best = -INFINITY, before = NAN;
         for (int k = 0; k < size; k++) {
             const double u = before_relu(s, e[k], z, gamma, beta, mean, var);
-            if (u > best) {
-                best = u;
+            if (pooled_by(s->act, u) > best) {
+                best = pooled_by(s->act, u);
+                before = u;
                 winner = e[k];
             }
         }
-        if (!s->relu || best > 0)
-            g[winner] = dy[o];
+        g[winner] = dy[o] * slope_of(s->act, before);
     }
 }
 

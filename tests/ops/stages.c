@@ -14,8 +14,8 @@ static const char *const value_names[] = {
 
 static void name_case(const cln_stage_case *k, char text[200])
 {
-    snprintf(text, 200, "'%s' on %dx%dx%dx%d (%d images, relu=%d pool=%d, %s, %s%s)", k->line,
-             k->in.n, k->in.h, k->in.w, k->in.c, k->run ? k->run : k->in.n, k->relu, k->pool,
+    snprintf(text, 200, "'%s' on %dx%dx%dx%d (%d images, act=%d pool=%d, %s, %s%s)", k->line,
+             k->in.n, k->in.h, k->in.w, k->in.c, k->run ? k->run : k->in.n, k->act, k->pool,
              k->cls == CLN_CLASS_SIMT ? "simt" : "vector", value_names[k->values],
              k->accumulate ? ", +=" : "");
 }
@@ -86,7 +86,7 @@ static data make_data(const cln_stage_case *k, const cln_layer *layer)
 {
     data d = {.stage = naive_stage_of(layer), .c = k->in.c};
     d.stage.in.n = k->run ? k->run : k->in.n;
-    d.stage.relu |= k->relu;
+    d.stage.act = k->act ? k->act : d.stage.act;
     d.stage.pool = k->pool;
     d.count = cln_shape_count(d.stage.in);
     d.outputs = naive_stage_outputs(&d.stage);
@@ -297,7 +297,8 @@ static void hold_untouched(cln_verdict *v, const char *where, const outputs *o, 
 static void set_stage(cln_lone *t, void *arg)
 {
     const cln_stage_case *k = arg;
-    t->stage.relu |= k->relu;
+    t->stage.relu |= k->act == NAIVE_RELU;
+    t->stage.smooth = k->act > NAIVE_RELU ? k->act - NAIVE_RELU : t->stage.smooth;
     t->stage.pool = k->pool;
     t->node.accumulate[0] = k->accumulate;
 }
@@ -361,16 +362,23 @@ static void set_line(cln_stage_case *k, const char *word)
         snprintf(k->line, sizeof k->line, "%s", word);
 }
 
+static bool is_smooth(const char *word)
+{
+    return !strcmp(word, "silu") || !strcmp(word, "celu") || !strcmp(word, "gelu");
+}
+
 /* With and without ReLU and pooling, where the size is even. */
 static void check_forms(cln_device *dev, const char *word, cln_shape in, cln_class cls,
                         cln_verdict *v)
 {
     const bool even = in.h % 2 == 0 && in.w % 2 == 0;
     const bool single = strcmp(word, "bn") == 0 && in.n * in.h * in.w == 1;
+    const bool smooth = is_smooth(word); /* no ReLU behind these */
     for (int form = 0; form < (even ? 4 : 2) && !single; form++) {
-        cln_stage_case k = {"", in, 0, form & 1, form & 2 ? 2 : 1, cls, CLN_VALUES_NORMAL, false};
+        cln_stage_case k = {"", in, 0, smooth ? NAIVE_NONE : form & 1, form & 2 ? 2 : 1, cls, CLN_VALUES_NORMAL, false};
         set_line(&k, word);
-        cln_stage_check(dev, &k, v);
+        if (!smooth || !(form & 1))
+            cln_stage_check(dev, &k, v);
     }
 }
 
@@ -380,8 +388,10 @@ static void check_shapes(cln_device *dev, const char *word, cln_class cls, cln_v
                                      {3, 5, 3, 3},  {2, 3, 7, 5},  {1, 6, 4, 8},   {5, 4, 4, 12},
                                      {2, 8, 8, 16}, {2, 9, 6, 24}, {2, 2, 2, 33},  {3, 16, 14, 32},
                                      {2, 1, 2, 16}, {9, 2, 2, 3},  {1, 40, 36, 16}};
+    /* Their kernels differ from those of ReLU by a formula alone: vectors of 1, 16 and 8 will do. */
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-        check_forms(dev, word, list[i], cls, v);
+        if (!is_smooth(word) || i == 3 || i == 8 || i == 9)
+            check_forms(dev, word, list[i], cls, v);
 }
 
 static void check_groups(cln_device *dev, cln_class cls, cln_verdict *v)
@@ -400,7 +410,7 @@ static void check_groups(cln_device *dev, cln_class cls, cln_verdict *v)
                                 cls, CLN_VALUES_NORMAL,    false};
             if (one) {
                 k.in = (cln_shape){3, 1, 1, list[i].c};
-                k.relu = false;
+                k.act = NAIVE_NONE;
             }
             snprintf(k.line, sizeof k.line, "%s", list[i].line);
             cln_stage_check(dev, &k, v);
@@ -416,6 +426,7 @@ static void check_values(cln_device *dev, const char *word, cln_class cls, cln_v
         for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
             cln_stage_case k = list[i];
             k.values = (cln_stage_values)values;
+            k.act = is_smooth(word) ? NAIVE_NONE : k.act;
             set_line(&k, word);
             cln_stage_check(dev, &k, v);
         }
@@ -428,9 +439,23 @@ static void check_edges(cln_device *dev, const char *word, cln_class cls, cln_ve
                        part = {"", {5, 6, 4, 8}, 2, pool == 1, pool, cls, CLN_VALUES_NORMAL, false};
         set_line(&sum, word);
         set_line(&part, word);
+        if (is_smooth(word))
+            sum.act = part.act = NAIVE_NONE;
         cln_stage_check(dev, &sum, v);
         cln_stage_check(dev, &part, v);
     }
+}
+
+/* Behind a norm, in one pass with it. */
+static void check_smooth(cln_device *dev, cln_class cls, cln_verdict *v)
+{
+    static const char *const words[] = {"bn", "gn"};
+    for (int act = NAIVE_SILU; act <= NAIVE_GELU; act++)
+        for (int i = 0; i < 4; i++) {
+            cln_stage_case k = {"", {3, 12, 16, 16}, 0, act, 1 + i % 2, cls, i == 3 ? CLN_VALUES_HUGE : CLN_VALUES_NORMAL, i == 2};
+            set_line(&k, words[i / 2]);
+            cln_stage_check(dev, &k, v);
+        }
 }
 
 static void check_doctor(cln_device *dev, const char *word, cln_class cls, cln_verdict *v)
@@ -444,6 +469,7 @@ static void check_doctor(cln_device *dev, const char *word, cln_class cls, cln_v
     check_forms(dev, word, (cln_shape){2, 8, 8, 16}, cls, v);
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         set_line(&list[i], word);
+        list[i].act = is_smooth(word) ? NAIVE_NONE : list[i].act;
         cln_stage_check(dev, &list[i], v);
     }
     if (strcmp(word, "bn") == 0) {
@@ -458,6 +484,8 @@ void cln_stage_check_set(cln_device *dev, cln_stage_set set, const char *word, c
 {
     if (set == CLN_STAGE_GROUPS && (!word || strcmp(word, "gn") == 0))
         check_groups(dev, cls, v);
+    if (set == CLN_STAGE_SMOOTH)
+        check_smooth(dev, cls, v);
     for (int i = 0; cln_ops[i]; i++) {
         const char *each = cln_ops[i]->word;
         if (!cln_ops[i]->host || (word && strcmp(word, each) != 0))

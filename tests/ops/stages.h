@@ -31,6 +31,7 @@ typedef enum cln_stage_set {
     CLN_STAGE_GROUPS,
     CLN_STAGE_VALUES,
     CLN_STAGE_EDGES, /* += and partial batches */
+    CLN_STAGE_SMOOTH, /* smooth activations behind norms */
     CLN_STAGE_DOCTOR /* those of `clnorm doctor`: their kernels are those of a network of 16n channels */
 } cln_stage_set;
 
@@ -38,7 +39,7 @@ typedef struct cln_stage_case {
     char line[32]; /* of a .net file: a norm or relu */
     cln_shape in;
     int run; /* images of the batch; 0: all */
-    bool relu;
+    int act; /* NAIVE_*: of a norm's stage */
     int pool;
     cln_class cls;
     cln_stage_values values;
