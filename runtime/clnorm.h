@@ -85,6 +85,7 @@ typedef struct cln_train_options {
     char norm[16];          /* bn, ln, gn, in, none */
     int groups;             /* of gn; 0: its default, 4 */
     cln_act act;            /* what $act stands for */
+    bool ws;                /* weight standardisation of the convolutions before norms within the image (not bn, none) */
     int epochs, batch;
     int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: 32 for the
                              * vector class, which keeps them in the processor's cache, else the batch. The batch

@@ -4,8 +4,11 @@
 
 #include "error.h"
 
+#include <stdbool.h>
+
 typedef struct cln_net_variant {
     const char *act; /* what $act stands for; NULL: as it is */
+    bool ws;         /* each convolution just before $norm gets ws=1 */
 } cln_net_variant;
 
 /* *out is malloc'ed. CLN_ERR_ARGUMENT where the text has no place for what is asked for (`name` is the network's). */

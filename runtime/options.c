@@ -24,6 +24,7 @@ const cln_field cln_fields[] = {
     FIELD("norm", CLN_FIELD_TEXT, norm, NULL, 0, "what $norm stands for: bn, ln, gn, in, none"),
     FIELD("groups", CLN_FIELD_INT, groups, NULL, 0, "groups of gn (0: its default, 4)"),
     FIELD("act", CLN_FIELD_CHOICE, act, cln_act_words, 0, "what $act stands for: relu, silu, celu, gelu"),
+    FIELD("ws", CLN_FIELD_FLAG, ws, NULL, 0, "0 or 1: weight standardisation of the convolutions before ln, gn, in"),
     FIELD("epochs", CLN_FIELD_INT, epochs, NULL, 0, "times through the training set"),
     FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
     FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: 32 where "

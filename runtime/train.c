@@ -2,9 +2,9 @@
 
 #include "dataset.h"
 #include "init.h"
-#include "tuning.h"
 #include "options.h"
 #include "philox.h"
+#include "tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -110,7 +110,9 @@ static int load_net(cln_trainer *t, int images, cln_error *err)
     const cln_shape input = {images, t->data->h, t->data->w, t->data->c};
     cln_net_free(t->net);
     t->net = NULL;
-    const cln_net_variant variant = {.act = cln_act_words[o->act]};
+    const cln_op *norm = cln_op_find(o->norm);
+    const bool within = norm && norm->params && !norm->whole_batch; /* its statistics are those of an image */
+    const cln_net_variant variant = {.act = cln_act_words[o->act], .ws = o->ws && within};
     return cln_net_load_as(o->model, &variant, o->norm, o->groups, t->data->classes, input, &t->net, err);
 }
 

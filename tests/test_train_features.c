@@ -35,6 +35,15 @@ static void teardown(void)
     stripes_clear(&data);
 }
 
+static const cln_slot *slot_of(const cln_trainer *t, const char *name)
+{
+    for (int i = 0; i < t->plan->n_slots; i++)
+        if (strcmp(t->plan->slots[i].name, name) == 0)
+            return &t->plan->slots[i];
+    ck_abort_msg("no %s", name);
+    return NULL;
+}
+
 /* ---- resumed is uninterrupted -------------------------------------------------------------------- */
 
 static sha straight(const cln_train_options *o, cln_metrics *last)
@@ -77,12 +86,14 @@ static void resume(const cln_train_options *o, const cln_train_options *plain)
 
 START_TEST(resumed)
 {
-    const cln_train_options plain = stripes_options(_i == 1 ? "gn" : "bn");
+    const cln_train_options plain = stripes_options(_i % 3 == 1 ? "gn" : "bn");
     cln_train_options o = plain;
     if (_i < 2)
         o.ema = 0.9;
     else if (_i == 2)
         o.norm_lr = 4;
+    else if (_i == 4)
+        o.ws = true;
     else {
         o.mixup = 0.5;
         o.cutout = 6;
@@ -291,6 +302,39 @@ END_TEST
 
 /* ---- activations --------------------------------------------------------------------------------- */
 
+/* Before batch norm there is none; before the others the network's text says so, and its filters do not see a constant
+ * that is added to an output channel's weights. */
+START_TEST(standardised_before_norms_within_the_image)
+{
+    cln_evaluation e[2];
+    cln_state s = {0};
+    for (int i = 0; i < 2; i++) {
+        cln_train_options o = stripes_options(i ? "ln" : "bn");
+        o.ws = true;
+        cln_trainer *t = stripes_trainer(dev, &data, &o);
+        ck_assert((strstr(t->net->text, "conv 16 k=3 ws=1") != NULL) == i);
+        ck_assert(!strstr(t->net->text, "bias=1 ws=1"));
+        cln_trainer_free(t);
+    }
+    cln_train_options o = stripes_options("ln");
+    o.ws = true;
+    cln_trainer *t = stripes_trainer(dev, &data, &o);
+    OK(cln_state_get(t, &s, &err));
+    for (int i = 0; i < 2; i++) {
+        const cln_slot *slot = slot_of(t, "3.weight");
+        for (size_t k = 0; i && k < slot->count; k++)
+            s.weights[slot->offset + k] += 0.25f * (float)(k % 32);
+        OK(cln_state_set(t, &s, &err));
+        OK(cln_trainer_evaluate(t, &e[i], &err));
+    }
+    ck_assert_double_eq_tol(e[0].loss, e[1].loss, 1e-4);
+    cln_evaluation_clear(&e[0]);
+    cln_evaluation_clear(&e[1]);
+    cln_state_clear(&s);
+    cln_trainer_free(t);
+}
+END_TEST
+
 /* --act is written into the network: the exported file tells it, and evaluates the same. A network without $act has no
  * place for it. */
 START_TEST(act_is_part_of_the_network)
@@ -333,6 +377,11 @@ START_TEST(rewritten_text)
     ck_assert_str_eq(out, "# $act\n a: silu # $act\r\n$acts\nb:silu\r\n\tsilu");
     free(out);
     ck_assert_int_eq(cln_net_rewrite("t", "relu $act\n", &silu, &out, &err), CLN_ERR_ARGUMENT);
+    const cln_net_variant ws = {.ws = true};
+    OK(cln_net_rewrite("t", "a: conv 8 k=3 # c\n# x\n\n$norm\nconv 8 k=3\t\r\n$norm\nconv 4\nrelu\n$norm\nconv 1", &ws, &out, &err));
+    ck_assert_str_eq(out, "a: conv 8 k=3 ws=1 # c\n# x\n\n$norm\nconv 8 k=3 ws=1\t\r\n$norm\nconv 4\nrelu\n$norm\nconv 1");
+    free(out);
+    ck_assert_int_eq(cln_net_rewrite("t", "conv 8\nrelu\n", &ws, &out, &err), CLN_ERR_ARGUMENT);
 }
 END_TEST
 
@@ -364,15 +413,6 @@ START_TEST(eigenvectors)
     free(values);
 }
 END_TEST
-
-static const cln_slot *slot_of(const cln_trainer *t, const char *name)
-{
-    for (int i = 0; i < t->plan->n_slots; i++)
-        if (strcmp(t->plan->slots[i].name, name) == 0)
-            return &t->plan->slots[i];
-    ck_abort_msg("no %s", name);
-    return NULL;
-}
 
 /* The filters' outputs at all places inside the training images have the unit matrix for their covariance. */
 START_TEST(whitened)
@@ -490,7 +530,7 @@ int main(void)
     TCase *c = tcase_create("device");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(c, resumed, 0, 4);
+    tcase_add_loop_test(c, resumed, 0, 5);
     tcase_add_loop_test(c, average_follows, 0, 2);
     tcase_add_test(c, average_is_what_counts);
     tcase_add_test(c, flip_is_the_mean_of_both);
@@ -502,6 +542,7 @@ int main(void)
     tcase_add_test(c, loss_of_two_labels);
     tcase_add_test(c, act_is_part_of_the_network);
     tcase_add_test(c, rewritten_text);
+    tcase_add_test(c, standardised_before_norms_within_the_image);
     tcase_add_test(c, wrong_options);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);

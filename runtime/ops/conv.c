@@ -10,6 +10,8 @@ extern const cln_op cln_op_conv;
 
 enum { DIRECTIONS = CLN_CONV_BWD_PARAMS + 1 }; /* also their places in node->saved */
 enum { SAVED_WEIGHT = 1, SAVED_BIAS };         /* with a norm folded in; only at inference, where backward needs none */
+enum { SAVED_STANDARD = DIRECTIONS };          /* standardised weights */
+#define STANDARD_EPS 1e-5
 
 typedef struct conv_direction {
     const cln_conv_impl *impl; /* NULL: this direction is not wanted */
@@ -18,7 +20,7 @@ typedef struct conv_direction {
 
 typedef struct conv_impl {
     conv_direction direction[DIRECTIONS];
-    cln_kernel fold;
+    cln_kernel fold, standard_fwd, standard_bwd;
     cln_conv_shape s;
 } conv_impl;
 
@@ -77,6 +79,12 @@ static bool folds(const cln_node *node)
     return node->finishes && node->finishes->stage->norm;
 }
 
+/* The weights that all directions use are node's, standardised. */
+static bool standardises(const cln_node *node)
+{
+    return node->layer->op == &cln_op_conv && cln_layer_int(node->layer, "ws") != 0;
+}
+
 void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *out)
 {
     out->keeps_x = true; /* for the gradient of the weights */
@@ -90,6 +98,8 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
             scratch = (size_t)node->layer->in[0].n * s->ho * s->wo * s->co * sizeof(float);
         out->scratch = scratch > out->scratch ? scratch : out->scratch;
     }
+    if (standardises(node))
+        out->saved[SAVED_STANDARD] = (size_t)s->k * s->k * s->ci * s->co * sizeof(float);
     if (folds(node)) {
         out->saved[SAVED_WEIGHT] = (size_t)s->k * s->k * s->ci * s->co * sizeof(float);
         out->saved[SAVED_BIAS] = (size_t)s->co * sizeof(float);
@@ -142,11 +152,17 @@ int cln_conv_build(cln_node *node, const cln_conv_shape *s, cln_error *err)
         if (rc)
             return rc; /* the caller destroys the node */
     }
-    if (!folds(node))
-        return CLN_OK;
-    char options[32];
-    snprintf(options, sizeof options, "-D V=%d", node->finishes->tune.v); /* the norms' program */
-    return cln_kernel_new(node->dev, "stages.cl", "conv_fold", options, &impl->fold, err);
+    int rc = CLN_OK;
+    if (folds(node)) {
+        char options[32];
+        snprintf(options, sizeof options, "-D V=%d", node->finishes->tune.v); /* the norms' program */
+        rc = cln_kernel_new(node->dev, "stages.cl", "conv_fold", options, &impl->fold, err);
+    }
+    if (!rc && standardises(node))
+        rc = cln_kernel_new(node->dev, "conv_standard.cl", "conv_standard_fwd", "", &impl->standard_fwd, err);
+    if (!rc && standardises(node) && wanted[CLN_CONV_BWD_PARAMS])
+        rc = cln_kernel_new(node->dev, "conv_standard.cl", "conv_standard_bwd", "", &impl->standard_bwd, err);
+    return rc;
 }
 
 void cln_conv_destroy(cln_node *node)
@@ -158,6 +174,8 @@ void cln_conv_destroy(cln_node *node)
         if (impl->direction[d].state)
             impl->direction[d].impl->destroy(impl->direction[d].state);
     cln_kernel_free(&impl->fold);
+    cln_kernel_free(&impl->standard_fwd);
+    cln_kernel_free(&impl->standard_bwd);
     free(impl);
     node->impl = NULL;
 }
@@ -182,24 +200,59 @@ static int fold(const cln_node *node, cln_error *err)
                    CLN_FLOAT(cln_layer_attr(norm->layer, "eps")));
 }
 
+static int standardise(const cln_node *node, cln_error *err)
+{
+    const conv_impl *impl = node->impl;
+    const cln_conv_shape *s = &impl->s;
+    return cln_run(&impl->standard_fwd, cln_range1((size_t)s->co, (size_t)node->tune.local), err, CLN_MEM(node->param[0]),
+                   CLN_MEM(node->saved[SAVED_STANDARD]), CLN_INT(s->k * s->k * s->ci), CLN_INT(s->co),
+                   CLN_FLOAT(STANDARD_EPS));
+}
+
+/* grad[0] is that of the standardised weights and becomes that of the weights. */
+static int gradient_of_raw(const cln_node *node, cln_error *err)
+{
+    const conv_impl *impl = node->impl;
+    const cln_conv_shape *s = &impl->s;
+    if (!node->grad[0].mem)
+        return CLN_OK;
+    return cln_run(&impl->standard_bwd, cln_range1((size_t)s->co, (size_t)node->tune.local), err, CLN_MEM(node->param[0]),
+                   CLN_MEM(node->saved[SAVED_STANDARD]), CLN_MEM(node->grad[0]), CLN_INT(s->k * s->k * s->ci),
+                   CLN_INT(s->co), CLN_FLOAT(STANDARD_EPS));
+}
+
+/* The node as the algorithms are to see it. */
+static cln_node with_weights(const cln_node *node)
+{
+    cln_node seen = *node;
+    if (standardises(node))
+        seen.param[0] = node->saved[SAVED_STANDARD];
+    return seen;
+}
+
 int cln_conv_forward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    if (!folds(node))
-        return run(node, CLN_CONV_FWD, pass, err);
-    cln_node folded = *node;
+    cln_node standard = with_weights(node);
+    int rc = standardises(node) && !pass->same_weights ? standardise(node, err) : CLN_OK;
+    if (rc || !folds(node))
+        return rc ? rc : run(&standard, CLN_CONV_FWD, pass, err);
+    cln_node folded = standard;
     folded.param[0] = node->saved[SAVED_WEIGHT];
     folded.param[1] = node->saved[SAVED_BIAS];
-    int rc = pass->same_weights ? CLN_OK : fold(node, err);
+    rc = pass->same_weights ? CLN_OK : fold(&standard, err);
     return rc ? rc : run(&folded, CLN_CONV_FWD, pass, err);
 }
 
 int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
 {
+    cln_node standard = with_weights(node);
     int rc = CLN_OK;
     if (!(pass->skip & CLN_SKIP_PARAMS))
         rc = run(node, CLN_CONV_BWD_PARAMS, pass, err);
+    if (!rc && !(pass->skip & CLN_SKIP_PARAMS) && standardises(node))
+        rc = gradient_of_raw(node, err);
     if (!rc && !(pass->skip & CLN_SKIP_DATA))
-        rc = run(node, CLN_CONV_BWD_DATA, pass, err);
+        rc = run(&standard, CLN_CONV_BWD_DATA, pass, err);
     return rc;
 }
 
@@ -295,6 +348,7 @@ static const cln_attr attrs_conv[] = {
     {"stride", 1, 1, 4, true, "step between outputs"},
     {"pad", -1, -1, 10, true, "zeros around the image; -1: k/2, which keeps the size at stride 1"},
     {"bias", 0, 0, 1, true, "1: adds a trained constant to each output channel"},
+    {"ws", 0, 0, 1, true, "1: weight standardisation"},
     {0}};
 
 const cln_op cln_op_conv = {

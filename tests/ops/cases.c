@@ -19,6 +19,8 @@ const cln_case cln_cases[] = {
     {.line = "conv 16 k=3 stride=2", .in = {2, 9, 17, 16}, .doctor = true},
     {.line = "conv 10 k=1 bias=1", .in = {5, 1, 1, 32}, .n = 4, .doctor = true},
     {.line = "conv 7 k=3 bias=1", .in = {3, 9, 7, 5}},
+    {.line = "conv 16 k=3 ws=1", .in = {3, 8, 8, 16}},
+    {.line = "conv 9 k=1 bias=1 ws=1", .in = {2, 5, 3, 7}},
     {.line = "conv 16 k=3 bias=1", .in = {4, 6, 6, 8}, .n = 3},
     {.line = "conv 16 k=1", .in = {2, 6, 5, 32}},
     {.line = "conv 6 k=5 stride=2", .in = {2, 11, 10, 3}},
@@ -289,9 +291,15 @@ static void refer(const cln_case *c, const cln_layer *l, int n, const cln_case_v
     const size_t count = cln_shape_count(in);
     if (cln_is_conv(l->op)) {
         const cln_conv_shape s = cln_case_conv_shape(l);
-        naive_conv_fwd(&s, n, v->x[0], v->param[0], v->param[1], r->y);
-        naive_conv_bwd_data(&s, n, v->dy, v->param[0], r->dx[0]);
+        const bool standard = !strcmp(l->op->word, "conv") && cln_layer_int(l, "ws");
+        float *w = standard ? naive_standardised(&s, v->param[0]) : v->param[0];
+        naive_conv_fwd(&s, n, v->x[0], w, v->param[1], r->y);
+        naive_conv_bwd_data(&s, n, v->dy, w, r->dx[0]);
         naive_conv_bwd_params(&s, n, v->x[0], v->dy, r->grad[0], r->grad[1]);
+        if (standard) {
+            naive_standardised_bwd(&s, v->param[0], r->grad[0]);
+            free(w);
+        }
     } else if (!strcmp(l->op->word, "gap")) {
         naive_gap_fwd(in, v->x[0], r->y);
         naive_gap_bwd(in, v->dy, r->dx[0]);

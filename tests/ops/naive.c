@@ -1,5 +1,6 @@
 #include "ops/naive.h"
 
+#include "common/values.h"
 #include "philox.h"
 
 #include <math.h>
@@ -82,6 +83,48 @@ void naive_conv_fwd(const cln_conv_shape *s, int n, const float *x, const float 
     for (size_t i = 0; i < count; i++)
         y[i] = s->bias ? b[i % (size_t)s->co] : 0.0;
     each_tap(s, n, visit_fwd, &(products){x, w, y});
+}
+
+/* Mean and 1 / deviation of the weights that lead to channel c. */
+static void weight_moments(const cln_conv_shape *s, const float *w, int c, double *mean, double *rstd)
+{
+    const int m = s->k * s->k * s->ci;
+    double sum = 0, squares = 0;
+    for (int i = 0; i < m; i++)
+        sum += w[i * s->co + c];
+    for (int i = 0; i < m; i++)
+        squares += pow(w[i * s->co + c] - sum / m, 2);
+    *mean = sum / m;
+    *rstd = 1 / sqrt(squares / m + 1e-5);
+}
+
+float *naive_standardised(const cln_conv_shape *s, const float *w)
+{
+    const int m = s->k * s->k * s->ci;
+    float *out = cln_test_alloc((size_t)m * (size_t)s->co, sizeof *out);
+    for (int c = 0; c < s->co; c++) {
+        double mean, rstd;
+        weight_moments(s, w, c, &mean, &rstd);
+        for (int i = 0; i < m; i++)
+            out[i * s->co + c] = (float)((w[i * s->co + c] - mean) * rstd);
+    }
+    return out;
+}
+
+/* By the chain rule: through the value, the mean and the variance. */
+void naive_standardised_bwd(const cln_conv_shape *s, const float *w, double *d)
+{
+    const int m = s->k * s->k * s->ci;
+    for (int c = 0; c < s->co; c++) {
+        double mean, rstd, dmean = 0, dvar = 0;
+        weight_moments(s, w, c, &mean, &rstd);
+        for (int i = 0; i < m; i++) {
+            dmean -= d[i * s->co + c] * rstd;
+            dvar -= d[i * s->co + c] * (w[i * s->co + c] - mean) * pow(rstd, 3) / 2;
+        }
+        for (int i = 0; i < m; i++)
+            d[i * s->co + c] = d[i * s->co + c] * rstd + dmean / m + dvar * 2 * (w[i * s->co + c] - mean) / m;
+    }
 }
 
 void naive_conv_bwd_data(const cln_conv_shape *s, int n, const float *dy, const float *w,

@@ -10,6 +10,11 @@
  * false. */
 void naive_conv_fwd(const cln_conv_shape *s, int n, const float *x, const float *w, const float *b,
                     double *y);
+
+/* Weight standardisation: what such a convolution uses in place of w (malloc'ed), and the gradient of that, in d, made that
+ * of w. */
+float *naive_standardised(const cln_conv_shape *s, const float *w);
+void naive_standardised_bwd(const cln_conv_shape *s, const float *w, double *d);
 void naive_conv_bwd_data(const cln_conv_shape *s, int n, const float *dy, const float *w,
                          double *dx);
 void naive_conv_bwd_params(const cln_conv_shape *s, int n, const float *x, const float *dy,
