@@ -132,6 +132,7 @@ def nets():
         with open(os.path.join(here, name + ".net"), "rb") as f:
             yield "ok-" + name, bytes([i]) + f.read()
     yield "ok-attributes", b"\x0cconv 16 k=3 stride=2\n$norm\nrelu\na: conv 16 k=1 bias=1\nadd a\nmaxpool 2\ngap\ndense $classes\n"
+    yield "ok-variants", b"\x0aconv 16 k=3 # first\n$norm\n$act\nd: conv 16 ws=1\r\n$norm\nsilu\ncelu\nadd d\ngelu\ngap\ndense $classes\n"
     yield "bad-word", b"\0cnov 16\n"
     yield "bad-number", b"\0conv 16 k=1e400\ngap\ndense $classes\n"
     yield "bad-large", b"\0conv 1000000000 k=3\n"
@@ -185,7 +186,8 @@ def tune():
 
 CONFIG = {"model": "s8", "norm": "bn", "groups": 0, "epochs": 20, "batch": 128, "optimizer": "sgd", "schedule": "onecycle",
           "lr": 0.2, "warmup": 0.25, "momentum": 0.9, "beta2": 0.99, "nesterov": True, "weight-decay": 0.005,
-          "label-smoothing": 0.1, "flip": "alternating", "shift": 2, "seed": 1, "val": 0, "limit": 0, "class": "auto",
+          "act": "silu", "ws": True, "norm-lr": 2.5, "ema": 0.99, "cutout": 8, "mixup": 0.2, "init": "dirac", "whiten": False,
+          "label-smoothing": 0.1, "flip": "alternating", "shift": 2, "seed": 1, "val": 0, "test-flip": False, "limit": 0, "class": "auto",
           "conv": "auto", "fuse": True}
 
 
@@ -205,6 +207,8 @@ def configs():
 def metrics():
     line = ('{"epoch": %d, "lr": 0.1, "train_loss": 2.3, "train_acc": 10.5, "test_loss": null, "test_acc": %s, '
             '"images_per_second": 1000.5, "seconds": 1.25}\n')
+    flip = line.replace("}", ', "test_acc_flip": 12.5}')
+    yield "ok-flip", (flip % (1, "11") + line % (2, "12")).encode()
     yield "ok-plain", (line % (1, "11") + line % (2, "null") + line % (3, "9.5")).encode()
     yield "ok-cut", (line % (1, "11") + line % (2, "12")).encode()[:-20]
     yield "ok-empty", b""
@@ -219,6 +223,8 @@ def summaries():
             "best_test_acc": 2, "best_epoch": 1, "images_per_second": 10.5, "seconds": 1, "device": "x", "seed": 1,
             "weights_sha256": "0" * 64}
     yield "ok-plain", json.dumps(good).encode()
+    yield "ok-flip", json.dumps({**good, "test_acc_flip": 80.5}).encode()
+    yield "bad-flip", json.dumps({**good, "test_acc_flip": "80"}).encode()
     yield "bad-norm", json.dumps({**good, "norm": "gn"}).encode()
     yield "bad-range", json.dumps({**good, "test_acc": 101}).encode()
     yield "bad-control", json.dumps({**good, "model": "\x1b[2J"}).encode()

@@ -123,6 +123,23 @@ static int run_idx(const uint8_t *bytes, size_t n)
 
 /* ---- networks ------------------------------------------------------------------------------- */
 
+/* What settings make of the text has the same layers, unless a line became too long. */
+static void rewrite_net(const char *text, const char *norm, int groups, const cln_net *before)
+{
+    const cln_net_variant variant = {.act = "silu", .ws = true};
+    cln_error err = {0};
+    cln_net *net = NULL;
+    char *other = NULL;
+    const int rc = cln_net_rewrite("fuzz.net", text, &variant, &other, &err);
+    FUZZ_MUST(rc == CLN_OK || (rc == CLN_ERR_ARGUMENT && !other));
+    if (rc)
+        return;
+    const int parsed = cln_net_parse("fuzz.net", other, norm, groups, before->classes, before->input, &net, &err);
+    FUZZ_MUST(parsed || net->n_layers == before->n_layers);
+    cln_net_free(net);
+    free(other);
+}
+
 static int parse_net(const char *text, const char *norm, int groups, int classes, cln_shape input)
 {
     cln_error err = {0};
@@ -145,6 +162,7 @@ static int parse_net(const char *text, const char *norm, int groups, int classes
         params += row.params;
     }
     FUZZ_MUST(params == cln_net_param_count(net));
+    rewrite_net(text, norm, groups, net);
     cln_net_free(net);
     return 0;
 }
