@@ -50,6 +50,15 @@ static const char *end_of_words(const char *line, size_t length)
     return end;
 }
 
+static bool says(const char *from, const char *end, const char *what)
+{
+    const size_t n = strlen(what);
+    for (; from + n <= end; from++)
+        if (memcmp(from, what, n) == 0)
+            return true;
+    return false;
+}
+
 typedef struct text_writer {
     char *at;
     int acts, standards;
@@ -74,7 +83,8 @@ static void rewrite_line(text_writer *to, const char *line, size_t length, size_
     } else if (v->ws && is_word(word, line + length, "conv") && norm_follows(line + whole)) {
         rest = end_of_words(line, length);
         put(to, line, (size_t)(rest - line));
-        put(to, standard, strlen(standard));
+        if (!says(line, rest, standard))
+            put(to, standard, strlen(standard));
         to->standards++;
     }
     put(to, rest, (size_t)(line + whole - rest));

@@ -184,7 +184,7 @@ static void mark(cln_search_row *rows, int n)
         bool best = rows[i].done == rows[i].runs && !isnan(rows[i].acc);
         for (int k = 0; k < n && best; k++)
             if (strcmp(rows[k].options->norm, o->norm) == 0 && rows[k].done == rows[k].runs)
-                best = !(rows[k].acc > rows[i].acc) && !(rows[k].acc == rows[i].acc && k < i);
+                best = !(k < i && rows[k].acc == rows[i].acc) && !(rows[k].acc > rows[i].acc);
         rows[i].best = best;
         rows[i].edge = true;
         if (i > 0 && i + 1 < n)

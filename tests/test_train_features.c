@@ -381,6 +381,9 @@ START_TEST(rewritten_text)
     OK(cln_net_rewrite("t", "a: conv 8 k=3 # c\n# x\n\n$norm\nconv 8 k=3\t\r\n$norm\nconv 4\nrelu\n$norm\nconv 1", &ws, &out, &err));
     ck_assert_str_eq(out, "a: conv 8 k=3 ws=1 # c\n# x\n\n$norm\nconv 8 k=3 ws=1\t\r\n$norm\nconv 4\nrelu\n$norm\nconv 1");
     free(out);
+    OK(cln_net_rewrite("t", "conv 8 ws=1 k=3\n$norm\n", &ws, &out, &err));
+    ck_assert_str_eq(out, "conv 8 ws=1 k=3\n$norm\n");
+    free(out);
     ck_assert_int_eq(cln_net_rewrite("t", "conv 8\nrelu\n", &ws, &out, &err), CLN_ERR_ARGUMENT);
 }
 END_TEST
