@@ -1,13 +1,7 @@
 // What the convolutions of the vector class share: sizes, and the epilogues that leave the statistics of y for the
-// norm behind and the sums for the norm before (see cln_stage in runtime/op.h).
+// norm behind and the sums for the norm before (see cln_stage in runtime/op.h). stage.h stands before it.
 
 #define EACH_CHAIN(i) _Pragma("unroll") for (int i = 0; i < 4; i++)
-
-#define INLINE static inline __attribute__((always_inline))
-// A function that is a loop nest of its own, where a call costs nothing: compilers take a third of the time for it that
-// they take for it inside a kernel.
-#define APART static __attribute__((noinline))
-#define ZERO ((vec)(0.0f))
 
 typedef global const float *restrict conv_in;
 
@@ -15,6 +9,41 @@ typedef global const float *restrict conv_in;
 typedef struct {
     int ih, iw, ic, oh, ow, oc, k, stride, pad;
 } conv_dims;
+
+// What an input goes through on its way in: nothing, or the stage before, u = (z - mu) * a + beta and max(u, lo).
+typedef struct {
+    int wanted;
+    global const float *mu, *a, *beta; // (N, C), or (C) where coef_stride is 0; (C)
+    int coef_stride;
+    float lo;
+} conv_stage;
+
+// Asks for part i of n of `count` floats, which come in from memory while registers are multiplied; to_write: they will
+// be written.
+INLINE void conv_fetch(const int to_write, global const float *from, int count, int i, int n)
+{
+    const int lines = (count + 15) / 16, each = (lines + n - 1) / n, last = min(lines, each * (i + 1));
+    for (int k = each * i; k < last; k++) {
+        if (to_write)
+            FETCH_TO_WRITE(from + 16 * k);
+        else
+            FETCH(from + 16 * k);
+    }
+}
+
+// Up to four stretches of memory that are asked for in this way: three that are read, one that is written.
+typedef struct {
+    global const float *in, *other, *third, *out;
+    int n_in, n_other, n_third, n_out; // floats; 0 or less: none
+} conv_wanted;
+
+INLINE void conv_fetch_part(conv_wanted w, int i, int n)
+{
+    conv_fetch(0, w.in, w.n_in, i, n);
+    conv_fetch(0, w.other, w.n_other, i, n);
+    conv_fetch(0, w.third, w.n_third, i, n);
+    conv_fetch(1, w.out, w.n_out, i, n);
+}
 
 // Mean and M2 of `count` pixels, V channels each, `pitch` floats apart, that were just written. Two
 // passes: the strip is in the first-level cache. Four chains hide the latency of the additions.

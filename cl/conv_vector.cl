@@ -24,6 +24,7 @@
 //   conv_bwd_params[_span]    (NV*V of co, chunk of images) of the partial sums
 //   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
 
+#include "stage.h"
 #include "conv_parts.h"
 
 // NV  vectors of output channels in a tile.
@@ -269,16 +270,33 @@ INLINE void conv_dw_tile(const int T, const int span, conv_in x, conv_in dy, con
     EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(acc[j * NV + v], out[j] + v * V);
 }
 
+// Makes dz of rows [row, end), counted through from image n0, for channels c0 and on.
+INLINE void conv_make_dz(stage_behind s, global float *dz, int n0, int row, int end, int c0, conv_dims d)
+{
+    for (; row < end; row++)
+        for (int c = c0; c < c0 + NV * V; c += V) {
+            stage_coefs k;
+            stage_coefs_of(s, n0 + row / d.oh, c, &k);
+            const long at = ((long)n0 * d.oh + row) * d.ow * d.oc + c;
+            for (int i = 0; i < d.ow; i++) {
+                const long p = at + i * d.oc;
+                VSTORE(stage_dz(k, VLOAD(s.z + p), VLOAD(s.dy + p)), dz + p);
+            }
+        }
+}
+
 // The partial dw of `images` images, in strips of `rows` output rows that stay in the first-level
 // cache while the tiles of all taps pass over them. With `span` a tap is a column of the window.
-INLINE void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in zeros,
-                    global float *part, int images, int rows, int big, conv_part s)
+INLINE void conv_dw(const int T, const int span, conv_in x, global float *dy, stage_behind behind, int c0,
+                    conv_in zeros, global float *part, int images, int rows, int big, conv_part s)
 {
     const conv_dims d = s.d;
     const int m_count = span ? d.k * d.ic : d.ic, taps = span ? d.k : d.k * d.k;
     for (int row = 0; row < images * d.oh; row += rows) {
         s.row0 = row;
         s.row1 = min(row + rows, images * d.oh);
+        if (behind.wanted)
+            conv_make_dz(behind, dy, s.n0, s.row0, s.row1, c0, d);
         for (int tap = 0; tap < taps; tap++) {
             s.ky = tap / d.k;
             s.kx = tap % d.k;
@@ -288,15 +306,15 @@ INLINE void conv_dw(const int T, const int span, conv_in x, conv_in dy, conv_in 
             global float *out = part + tap * d.ic * d.oc;
             int m = 0;
             for (int t = 0; t < big; t++, m += T)
-                conv_dw_tile(T, span, x, dy, zeros, out, m, row == 0, s);
+                conv_dw_tile(T, span, x, dy + c0, zeros, out, m, row == 0, s);
             for (; m < m_count; m += T - 1)
-                conv_dw_tile(T - 1, span, x, dy, zeros, out, m, row == 0, s);
+                conv_dw_tile(T - 1, span, x, dy + c0, zeros, out, m, row == 0, s);
         }
     }
 }
 
-INLINE void conv_dw_item(const int T, const int span, conv_in x, conv_in dy, conv_in zeros,
-                         global float *part, int images, int chunk, int rows, int big, int has_bias,
+INLINE void conv_dw_item(const int T, const int span, conv_in x, global float *dy, stage_behind behind,
+                         conv_in zeros, global float *part, int images, int chunk, int rows, int big, int has_bias,
                          conv_dims d)
 {
     const int c0 = get_global_id(0) * (NV * V), q = get_global_id(1);
@@ -304,28 +322,30 @@ INLINE void conv_dw_item(const int T, const int span, conv_in x, conv_in dy, con
     const conv_part s = {d, q * chunk, 0, 0, 0, 0, 0, 0};
     const int here = min(images - s.n0, chunk);
     global float *out = part + (long)q * (count + d.oc) + c0;
-    conv_dw(T, span, x, dy + c0, zeros, out, here, rows, big, s);
+    conv_dw(T, span, x, dy, behind, c0, zeros, out, here, rows, big, s);
     if (has_bias)
         for (int c = 0; c < NV * V; c += V)
             conv_db(dy + (long)s.n0 * pixels * d.oc + c0 + c, here * pixels, d.oc, out + count + c);
 }
 
 kernel void conv_bwd_params(conv_in x,                   // (N, H, W, Cin)
-                            conv_in dy,                  // (N, Ho, Wo, Cout)
+                            global float *dy,            // (N, Ho, Wo, Cout); made from the stage behind, if any
                             conv_in zeros,               // not read
                             global float *restrict part, // (chunks, K*K*Cin*Cout + Cout): dw, db
                             int images, int chunk, int rows, int big, int has_bias, int h, int wd,
-                            int ci, int ho, int wo, int co, int k, int stride, int pad)
+                            int ci, int ho, int wo, int co, int k, int stride, int pad, STAGE_BEHIND_ARGS)
 {
     const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
-    conv_dw_item(PW, 0, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
+    const stage_behind behind = STAGE_BEHIND;
+    conv_dw_item(PW, 0, x, dy, behind, zeros, part, images, chunk, rows, big, has_bias, d);
 }
 
 // For few input channels; zeros holds a row of x.
-kernel void conv_bwd_params_span(conv_in x, conv_in dy, conv_in zeros, global float *restrict part,
+kernel void conv_bwd_params_span(conv_in x, global float *dy, conv_in zeros, global float *restrict part,
                                  int images, int chunk, int rows, int big, int has_bias, int h,
-                                 int wd, int ci, int ho, int wo, int co, int k, int stride, int pad)
+                                 int wd, int ci, int ho, int wo, int co, int k, int stride, int pad, STAGE_BEHIND_ARGS)
 {
     const conv_dims d = {h, wd, ci, ho, wo, co, k, stride, pad};
-    conv_dw_item(PS, 1, x, dy, zeros, part, images, chunk, rows, big, has_bias, d);
+    const stage_behind behind = STAGE_BEHIND;
+    conv_dw_item(PS, 1, x, dy, behind, zeros, part, images, chunk, rows, big, has_bias, d);
 }

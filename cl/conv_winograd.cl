@@ -19,6 +19,7 @@
 #ifndef T
 #define T 8
 #endif
+#include "stage.h"
 #include "conv_parts.h"
 #include "merge.h"
 #include "winograd.h"
@@ -39,17 +40,9 @@ typedef struct {
     {images, TILES_IN(rows), TILES_IN(width),                                                                          \
      ((images) * TILES_IN(rows) * TILES_IN(width) + (unit) - 1) / (unit) * (unit)}
 
-// What an input goes through on its way in: nothing, or the stage before, u = (z - mu) * a + beta and max(u, lo).
-typedef struct {
-    int wanted;
-    global const float *mu, *a, *beta; // (N, C), or (C) where coef_stride is 0; (C)
-    int coef_stride;
-    float lo;
-} wino_stage;
-
 // One row of tiles along y, V channels from c: all columns of the patches whose first input row is iy0, to line.
 // Columns and rows outside the image x are zeros; `inside`: all rows are in it.
-APART void patches_along_y(const int staged, const int inside, conv_in x, wino_stage g, int n, int iy0, int ih, int iw,
+APART void patches_along_y(const int staged, const int inside, conv_in x, conv_stage g, int n, int iy0, int ih, int iw,
                             int ic, int pad, int columns, int c, local vec *line)
 {
     const int cv = ic / V;
@@ -73,10 +66,8 @@ APART void patches_along_y(const int staged, const int inside, conv_in x, wino_s
             d[i] = ZERO;
             if (inside || (iy0 + i >= 0 && iy0 + i < ih)) {
                 d[i] = VLOAD(p + i * iw * ic);
-                if (staged) {
-                    const vec u = (d[i] - mu) * a + beta;
-                    d[i] = select(u, (vec)(g.lo), u < (vec)(g.lo)); // a NaN passes
-                }
+                if (staged)
+                    d[i] = stage_apply(d[i], mu, a, beta, g.lo);
             }
         }
         to_points(d, e);
@@ -109,7 +100,7 @@ INLINE void clear_tiles(local vec *vb, int from, int all, int cv)
 }
 
 // The input of an item: rows [r0, r0 + rows) of the output of images n0 and on.
-APART void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
+APART void input_to_points(conv_in x, conv_stage g, int n0, int r0, int ih, int iw, int ic, int pad, wino_tiles t,
                             local vec *line, local vec *vb)
 {
     const int cv = ic / V, columns = t.tw * M + 2;
@@ -134,10 +125,12 @@ APART void input_to_points(conv_in x, wino_stage g, int n0, int r0, int ih, int 
 }
 
 // mb[i] = vb[i] u[i] for the S*S matrices
-INLINE void multiply_by(const int nv, local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+INLINE void multiply_by(const int nv, local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc,
+                        conv_wanted next)
 {
     const int in_slice = all * ic + V, out_slice = all * (oc / V) + 1;
-    for (int i = 0; i < S * S; i++)
+    for (int i = 0; i < S * S; i++) {
+        conv_fetch_part(next, i, S * S);
         for (int c0 = 0; c0 < oc; c0 += nv * V)
             for (int tile = 0; tile < all; tile += T) {
                 local const float *p = (local const float *)vb + i * in_slice + tile * ic;
@@ -152,14 +145,15 @@ INLINE void multiply_by(const int nv, local const vec *vb, conv_in u, local vec 
                 local vec *m = mb + i * out_slice + tile * (oc / V) + c0 / V;
                 EACH_TILE(j) EACH_VECTOR(v) m[j * (oc / V) + v] = acc[j * 2 + v];
             }
+    }
 }
 
-APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc)
+APART void multiply(local const vec *vb, conv_in u, local vec *mb, int all, int ic, int oc, conv_wanted next)
 {
     if (oc / V % 2)
-        multiply_by(1, vb, u, mb, all, ic, oc);
+        multiply_by(1, vb, u, mb, all, ic, oc, next);
     else
-        multiply_by(2, vb, u, mb, all, ic, oc);
+        multiply_by(2, vb, u, mb, all, ic, oc, next);
 }
 
 // One tile, one vector of channels: from its products m to the pixels of y that exist.
@@ -218,7 +212,7 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), o
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, ho), n0 = get_global_id(1) * group;
     const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wo, T);
-    wino_stage g = {staged, mu, a, beta, coef_stride, lo};
+    conv_stage g = {staged, mu, a, beta, coef_stride, lo};
     if (merged_rows) { // an item makes coefficients of its own
         g.coef_stride = 2 * ci;
         g.mu = coefs + (long)get_global_id(0) * images * g.coef_stride;
@@ -229,7 +223,11 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), o
                              groups, eps);
     }
     input_to_points(x, g, n0, r0, h, wd, ci, pad, t, line, vb);
-    multiply(vb, u, mb, t.all, ci, co);
+    // The next item reads as many rows.
+    const int height = t.images * (r1 - r0), next = n0 * h + r0 + height + (r1 < ho ? 2 : 0);
+    multiply(vb, u, mb, t.all, ci, co,
+             (conv_wanted){x + (long)next * wd * ci, x, x, y + ((long)n0 * ho + r0) * wo * co,
+                           min(height, images * h - next) * wd * ci, 0, 0, height * wo * co});
     output_from_points(mb, bias, has_bias, 0, low, y, n0, r0, r1, ho, wo, co, t);
     for (int n = n0; pool == 2 && n < n0 + t.images; n++)
         conv_pool(y + ((long)n * ho + r0) * wo * co, pooled + ((long)n * ho + r0) * wo / 4 * co, r1 - r0, wo, co, co);
@@ -252,9 +250,13 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, h), n0 = get_global_id(1) * group;
     const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wd, T);
-    const wino_stage none = {0, mu, a, beta, 0, 0.0f};
+    const conv_stage none = {0, mu, a, beta, 0, 0.0f};
     input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
-    multiply(vb, u, mb, t.all, co, ci);
+    const int height = t.images * (r1 - r0), next = n0 * ho + r0 + height + (r1 < h ? 2 : 0);
+    multiply(vb, u, mb, t.all, co, ci,
+             (conv_wanted){dy + (long)next * wo * co, z + ((long)n0 * h + r0) * pool * pool * wd * ci,
+                           dy, dx + ((long)n0 * h + r0) * wd * ci, min(height, images * ho - next) * wo * co,
+                           has_sums ? height * pool * pool * wd * ci : 0, 0, height * wd * ci});
     output_from_points(mb, dy, 0, add, -INFINITY, dx, n0, r0, r1, h, wd, ci, t);
     for (int n = n0; has_sums && n < n0 + t.images; n++)
         conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
@@ -264,9 +266,12 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 
 // ---- backward-params ---------------------------------------------------------------------------------------------------
 
-// dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros.
-APART void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow, int oc, wino_tiles t, local vec *mb)
+// dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros. With a stage behind it is made, and
+// left at dy for backward-data if that is wanted (keep).
+APART void gradient_of_tiles(global float *dy, stage_behind s, int keep, int n0, int r0, int r1, int oh, int ow,
+                              int oc, wino_tiles t, local vec *mb)
 {
+    global const float *in = s.wanted ? s.dy : dy;
     const int cv = oc / V, slice = t.all * cv + 1;
     int tile = 0;
     for (int n = 0; n < t.images; n++)
@@ -274,12 +279,22 @@ APART void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow,
             for (int tx = 0; tx < t.tw; tx++, tile++)
                 for (int c = 0; c < cv; c++) {
                     const int oy = r0 + ty * M, ox = tx * M;
-                    conv_in from = dy + (((long)(n0 + n) * oh + oy) * ow + ox) * oc + c * V;
+                    const long from = (((long)(n0 + n) * oh + oy) * ow + ox) * oc + c * V;
+                    stage_coefs k;
+                    if (s.wanted)
+                        stage_coefs_of(s, n0 + n, c * V, &k);
                     local vec *to = mb + tile * cv + c;
                     vec half_way[S][M];
                     EACH_PIXEL(j) {
                         vec d[M], e[S];
-                        EACH_PIXEL(i) d[i] = oy + i < r1 && ox + j < ow ? VLOAD(from + (i * ow + j) * oc) : ZERO;
+                        EACH_PIXEL(i) d[i] = oy + i < r1 && ox + j < ow ? VLOAD(in + from + (i * ow + j) * oc) : ZERO;
+                        if (s.wanted) {
+                            EACH_PIXEL(i) if (oy + i < r1 && ox + j < ow) {
+                                d[i] = stage_dz(k, VLOAD(s.z + from + (i * ow + j) * oc), d[i]);
+                                if (keep)
+                                    VSTORE(d[i], dy + from + (i * ow + j) * oc);
+                            }
+                        }
                         gradient_to_points(d, e);
                         EACH_POINT(i) half_way[i][j] = e[i];
                     }
@@ -293,10 +308,11 @@ APART void gradient_of_tiles(conv_in dy, int n0, int r0, int r1, int oh, int ow,
 
 // acc[i] = or (add) += vb[i]' mb[i] for the S*S matrices
 INLINE void multiply_transposed_by(const int nv, local const vec *vb, local const vec *mb, local vec *acc, int tiles,
-                                   int add, int ic, int oc)
+                                   int add, int ic, int oc, conv_wanted next)
 {
     const int in_slice = tiles * ic + V, out_slice = tiles * (oc / V) + 1;
-    for (int i = 0; i < S * S; i++)
+    for (int i = 0; i < S * S; i++) {
+        conv_fetch_part(next, i, S * S);
         for (int c0 = 0; c0 < oc / V; c0 += nv)
             for (int k0 = 0; k0 < ic; k0 += T) {
                 local const float *p = (local const float *)vb + i * in_slice + k0;
@@ -311,15 +327,16 @@ INLINE void multiply_transposed_by(const int nv, local const vec *vb, local cons
                 }
                 EACH_TILE(j) EACH_VECTOR(v) out[j * (oc / V) + v] = sum[j * 2 + v];
             }
+    }
 }
 
 INLINE void multiply_transposed(local const vec *vb, local const vec *mb, local vec *acc, int tiles, int add, int ic,
-                                int oc)
+                                int oc, conv_wanted next)
 {
     if (oc / V % 2)
-        multiply_transposed_by(1, vb, mb, acc, tiles, add, ic, oc);
+        multiply_transposed_by(1, vb, mb, acc, tiles, add, ic, oc, next);
     else
-        multiply_transposed_by(2, vb, mb, acc, tiles, add, ic, oc);
+        multiply_transposed_by(2, vb, mb, acc, tiles, add, ic, oc, next);
 }
 
 APART void weights_of(local const vec *acc, global float *dw, int ic, int oc)
@@ -343,22 +360,29 @@ APART void weights_of(local const vec *acc, global float *dw, int ic, int oc)
 
 // The item of `chunk` images goes through them `group` at a time, `rows` rows each.
 kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, Cin), or (staged) z of the stage before
-                            conv_in dy,                  // (N, Ho, Wo, Cout)
+                            global float *dy,            // (N, Ho, Wo, Cout); made from the stage behind, if any
                             global float *restrict part, // (chunks, 9*Cin*Cout + Cout): dw, db
                             conv_in mu, conv_in a, conv_in beta, // of that stage
                             local vec *line, local vec *vb, local vec *mb, local vec *acc, int images, int chunk,
                             int h, int wd, int ci, int ho, int wo, int co, int pad, int rows, int group, int has_bias,
-                            int staged, int coef_stride, float lo)
+                            int staged, int coef_stride, float lo, int keep, STAGE_BEHIND_ARGS)
 {
-    const wino_stage g = {staged, mu, a, beta, coef_stride, lo};
+    const conv_stage g = {staged, mu, a, beta, coef_stride, lo};
+    const stage_behind behind = STAGE_BEHIND;
     const int first = get_global_id(0) * chunk, last = min(first + chunk, images), weights = 9 * ci * co;
     global float *out = part + (long)get_global_id(0) * (weights + co);
     for (int n = first; n < last; n += group)
         for (int r = 0; r < ho; r += rows) {
             const wino_tiles t = TILES_OF(min(group, last - n), min(rows, ho - r), wo, 1);
             input_to_points(x, g, n, r, h, wd, ci, pad, t, line, vb);
-            gradient_of_tiles(dy, n, r, min(r + rows, ho), ho, wo, co, t, mb);
-            multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co);
+            gradient_of_tiles(dy, behind, keep, n, r, min(r + rows, ho), ho, wo, co, t, mb);
+            const int height = t.images * min(rows, ho - r), next = n * h + r + height, next_dy = n * ho + r + height;
+            const int pixels = min(height, images * ho - next_dy) * wo;
+            multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co,
+                                (conv_wanted){x + (long)next * wd * ci, behind.z + (long)next_dy * wo * co, x,
+                                              (behind.wanted ? behind.dy : dy) + (long)next_dy * wo * co,
+                                              min(height, images * h - next) * wd * ci,
+                                              behind.wanted ? pixels * co : 0, 0, pixels * co});
         }
     weights_of(acc, out, ci, co);
     for (int c = 0; has_bias && c < co; c += V)

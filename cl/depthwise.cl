@@ -16,6 +16,7 @@
 #ifndef K
 #define K 3
 #endif
+#include "stage.h"
 #include "conv_parts.h"
 
 #define EACH_TAP(i) _Pragma("unroll") for (int i = 0; i < K; i++)

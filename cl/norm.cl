@@ -28,6 +28,7 @@
 
 #include "merge.h"
 #include "act.h"
+#include "stage.h"
 
 #define PLANE(i) ((size_t)(i) * N * C)
 
@@ -166,17 +167,6 @@ kernel void norm_fwd_coefs_sample(global const float *stats,                    
     }
 }
 
-/* A NaN passes: it has to reach the loss to be seen. */
-static vec activate(vec z, vec mu, vec a, vec beta, float lo)
-{
-    const vec u = (z - mu) * a + beta;
-#if ACT
-    return act_of(u);
-#else
-    return select(u, (vec)(lo), u < (vec)(lo));
-#endif
-}
-
 /* merged_rows: of the strips of stats, from which an item makes mu and a, to its part of ws (items, N, 2, C); 0: they are
  * there. lanes is 1 then. */
 kernel void norm_fwd_apply(global const float *z, global const float *mu, global const float *a,
@@ -195,7 +185,7 @@ kernel void norm_fwd_apply(global const float *z, global const float *mu, global
     for (int p = first; p < last; p++) {
         const size_t at = ((size_t)n * pixels + p) * C;
         for (int c = lane * V; c < C; c += lanes * V)
-            VSTORE(activate(VLOAD(z + at + c), VLOAD(m + c), VLOAD(s + c), VLOAD(beta + c), lo), y + at + c);
+            VSTORE(stage_apply(VLOAD(z + at + c), VLOAD(m + c), VLOAD(s + c), VLOAD(beta + c), lo), y + at + c);
     }
 }
 
@@ -219,10 +209,10 @@ kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
         global const float *w = z + (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec mc = VLOAD(m + c), sc = VLOAD(s + c), bc = VLOAD(beta + c);
-            const vec u0 = activate(VLOAD(w + c), mc, sc, bc, lo);
-            const vec u1 = activate(VLOAD(w + C + c), mc, sc, bc, lo);
-            const vec u2 = activate(VLOAD(w + row + c), mc, sc, bc, lo);
-            const vec u3 = activate(VLOAD(w + row + C + c), mc, sc, bc, lo);
+            const vec u0 = stage_apply(VLOAD(w + c), mc, sc, bc, lo);
+            const vec u1 = stage_apply(VLOAD(w + C + c), mc, sc, bc, lo);
+            const vec u2 = stage_apply(VLOAD(w + row + c), mc, sc, bc, lo);
+            const vec u3 = stage_apply(VLOAD(w + row + C + c), mc, sc, bc, lo);
             vec best = select(u0, u1, u1 > u0);
             best = select(best, u2, u2 > best);
             best = select(best, u3, u3 > best);
@@ -232,58 +222,6 @@ kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
 }
 
 /* ---- backward ----------------------------------------------------------------------------------- */
-
-/* g at one pixel: dy where the activation let it through. */
-static vec masked(vec z, vec mu, vec a, vec beta, vec dy, float lo)
-{
-    const vec u = (z - mu) * a + beta;
-#if ACT
-    return dy * act_slope(u);
-#else
-    return select((vec)(0.0f), dy, u > (vec)(lo));
-#endif
-}
-
-typedef struct {
-    vec d[4]; /* z - mu in the 2x2 window */
-    vec g[4]; /* dy at the argmax (the first of equals), 0 elsewhere */
-} window;
-
-static window unpool(global const float *w, size_t row, int C, vec mu, vec a, vec beta, vec dy, float lo)
-{
-    window r;
-    r.d[0] = VLOAD(w) - mu;
-    r.d[1] = VLOAD(w + C) - mu;
-    r.d[2] = VLOAD(w + row) - mu;
-    r.d[3] = VLOAD(w + row + C) - mu;
-    vec u0 = r.d[0] * a + beta, u1 = r.d[1] * a + beta, u2 = r.d[2] * a + beta, u3 = r.d[3] * a + beta;
-    const vec zero = (vec)(0.0f);
-#if ACT /* the largest act(u), which need not be that of the largest u */
-    vec u = u0;
-    const vec before1 = u1, before2 = u2, before3 = u3;
-    u0 = act_of(u0);
-    u1 = act_of(u1);
-    u2 = act_of(u2);
-    u3 = act_of(u3);
-#endif
-    const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1);
-#if ACT
-    u = select(u, before1, u1 > u0);
-    u = select(u, before2, u2 > m1);
-    u = select(u, before3, u3 > m2);
-    const vec g = dy * act_slope(u);
-#else
-    const vec m3 = select(m2, u3, u3 > m2), g = select(zero, dy, m3 > (vec)(lo));
-#endif
-    /* Walking back from the last: a pixel owns g if it beat all before and none after beat it. */
-    r.g[3] = select(zero, g, u3 > m2);
-    const vec g2 = select(g, zero, u3 > m2);
-    r.g[2] = select(zero, g2, u2 > m1);
-    const vec g1 = select(g2, zero, u2 > m1);
-    r.g[1] = select(zero, g1, u1 > u0);
-    r.g[0] = select(g1, zero, u1 > u0);
-    return r;
-}
 
 kernel void norm_bwd_sums(global const float *z, global const float *mu, global const float *a,
                           global const float *beta, global const float *dy, // (N, H, W, C)
@@ -301,7 +239,7 @@ kernel void norm_bwd_sums(global const float *z, global const float *mu, global 
         vec s1 = (vec)(0.0f), s2 = (vec)(0.0f);
         for (int i = 0; i < count; i++) {
             const vec v = VLOAD(z + at + (size_t)i * C);
-            const vec g = masked(v, m, s, b, VLOAD(dy + at + (size_t)i * C), lo);
+            const vec g = stage_mask(v, m, s, b, VLOAD(dy + at + (size_t)i * C), lo);
             s1 += g;
             s2 += g * (v - m);
         }
@@ -329,7 +267,8 @@ kernel void norm_bwd_sums_pool(global const float *z, global const float *mu, gl
             global const float *zr = z + ((size_t)n * H + t * rows + 2 * y) * row + c;
             global const float *gr = dy + ((size_t)n * (H / 2) + t * rows / 2 + y) * Wo * C + c;
             for (int x = 0; x < Wo; x++) {
-                const window w = unpool(zr + (size_t)2 * x * C, row, C, m, s, b, VLOAD(gr + (size_t)x * C), lo);
+                stage_window w;
+                stage_unpool(zr + (size_t)2 * x * C, row, C, m, s, b, VLOAD(gr + (size_t)x * C), lo, &w);
                 s1 += (w.g[0] + w.g[1]) + (w.g[2] + w.g[3]);
                 s2 += (w.g[0] * w.d[0] + w.g[1] * w.d[1]) + (w.g[2] * w.d[2] + w.g[3] * w.d[3]);
             }
@@ -422,7 +361,7 @@ kernel void norm_bwd_apply(global const float *z, global const float *mu, global
         const size_t at = ((size_t)n * pixels + p) * C;
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec m = VLOAD(mu + row + c), s = VLOAD(a + row + c), v = VLOAD(z + at + c);
-            const vec g = masked(v, m, s, VLOAD(beta + c), VLOAD(dy + at + c), lo);
+            const vec g = stage_mask(v, m, s, VLOAD(beta + c), VLOAD(dy + at + c), lo);
             vec d = s * g + (VLOAD(q + plane_q + row + c) * (v - m) + VLOAD(r + plane_r + row + c));
             if (accumulate)
                 d += VLOAD(dz + at + c);
@@ -446,8 +385,9 @@ kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, g
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec s = VLOAD(a + coef + c), qc = VLOAD(q + plane_q + coef + c);
             const vec rc = VLOAD(r + plane_r + coef + c);
-            const window w = unpool(z + at + c, row, C, VLOAD(mu + coef + c), s, VLOAD(beta + c),
-                                    VLOAD(dy + ((size_t)n * pixels + p) * C + c), lo);
+            stage_window w;
+            stage_unpool(z + at + c, row, C, VLOAD(mu + coef + c), s, VLOAD(beta + c),
+                         VLOAD(dy + ((size_t)n * pixels + p) * C + c), lo, &w);
             global float *out = dz + at + c;
             vec d0 = s * w.g[0] + (qc * w.d[0] + rc), d1 = s * w.g[1] + (qc * w.d[1] + rc);
             vec d2 = s * w.g[2] + (qc * w.d[2] + rc), d3 = s * w.g[3] + (qc * w.d[3] + rc);

@@ -50,7 +50,7 @@ kernel void peak_fma(global float *y, // (items, V)
         lanes[l] = (float)l + (float)(item % 16u + 1u);
 #pragma unroll
     for (int k = 0; k < ACC; k++)
-        a[k] = VLOAD(lanes) + (vec)(k * V);
+        a[k] = PLOAD(lanes) + (vec)(k * V);
     const vec vm = (vec)(m), vb = (vec)(b);
     for (int r = 0; r < rounds; r++) {
 #pragma unroll

@@ -98,6 +98,9 @@ typedef struct cln_stage {
     cln_tensor stats, sums; /* see above; buffers large enough for tile_rows = 1 (even rows under pool) */
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
+    cln_tensor dy, qr;      /* the gradient of y; coefficients of dz = a g + q (z - mu) + r, g as above, at */
+    int q_plane, r_plane;   /* [plane * n * C + n * coef_stride + c], n the images of the pass */
+    bool derived;           /* dz is not made here: the producer of z makes it from dy, the last step of its backward */
     bool deferred;          /* y is never made: its one consumer reads z and applies the stage itself (pool is 1) */
     bool merged;            /* nor mu and a (inference): who applies the stage makes them of stats, gamma, groups and eps */
     cln_tensor gamma;       /* (C) */
@@ -130,6 +133,7 @@ typedef struct cln_node {
     cln_stage *stage;                       /* host of a stage: its own stage (owned by the node), else NULL */
     cln_stage *stats_for;                   /* producer: leave tile statistics of y there (stats_for->stat_rows) */
     cln_stage *sums_for;                    /* consumer: leave backward sums of dx[0] there */
+    cln_stage *behind;                      /* producer: dy is to be made, from that stage's dy, coefficients and z = y */
     cln_stage *applies;                     /* consumer: x[0] is that stage's z, and it wants the stage's y */
     const struct cln_node *finishes;        /* producer, inference: y is what the stage of that host makes of it */
     void *impl;                             /* the op's kernels; made by build, released by destroy */
@@ -175,6 +179,7 @@ typedef struct cln_op {
     cln_absorb (*absorb)(const cln_layer *layer);    /* what the stage before it may swallow; NULL: no */
     int (*stat_rows)(const cln_node *node);          /* producer: rows per strip it would leave; NULL or 0: cannot */
     int (*sum_rows)(const cln_node *node, const cln_stage *stage); /* consumer: likewise, in z's rows */
+    bool (*derives)(const cln_node *node, const cln_stage *stage); /* producer: can make a stage's dz; NULL: no */
     bool (*applies)(const cln_node *node);           /* consumer: can read a stage's z in place of its y; NULL: no */
     bool (*merges)(const cln_node *node);            /* consumer: and make its mu and a of its statistics; NULL: no */
     /* producer: can finish a stage of such a norm, or of none, as it writes y: 1: without pooling, 2: with. NULL: 0. */

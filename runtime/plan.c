@@ -73,6 +73,11 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
         producer->stats_for = stage->stat_rows ? stage : NULL;
     }
     int first, last;
+    if (from >= 0 && !plan->options.inference && !stage->smooth && consumers(net, from, &first, &last) == 1 &&
+        net->layers[from].op->derives && net->layers[from].op->derives(&plan->nodes[from], stage)) {
+        stage->derived = true;
+        plan->nodes[from].behind = stage;
+    }
     const int count = consumers(net, end, &first, &last);
     if (!count || net->layers[first].input[0] != end || stage->smooth) /* its readers know of ReLU alone */
         return;
@@ -296,7 +301,8 @@ static int value_death(const cln_plan *plan, int i, int end)
                                                              : j + 1;
                 death = until > death ? until : death;
             }
-    if (i >= 0 && !plan->options.inference && memory_of(plan, i).keeps_y && back_time(plan, i) > death)
+    const bool again = i >= 0 && !plan->options.inference && (plan->nodes[i].behind || memory_of(plan, i).keeps_y);
+    if (again && back_time(plan, i) > death)
         death = back_time(plan, i);
     return death;
 }
@@ -316,7 +322,9 @@ static int overwriter_of(const cln_plan *plan, int i)
 static int gradient_death(const cln_plan *plan, int i)
 {
     const int from = plan->nodes[i].stage ? owner_of(plan, plan->net->layers[i].input[0]) : -1;
-    return from >= 0 && overwriter_of(plan, from) == i ? gradient_death(plan, from) : back_time(plan, i);
+    if (from >= 0 && overwriter_of(plan, from) == i)
+        return gradient_death(plan, from);
+    return back_time(plan, from >= 0 && plan->nodes[from].behind ? from : i);
 }
 
 static int wish_node(cln_plan *plan, wish_list *list, int i, cln_error *err)
@@ -551,12 +559,12 @@ char *cln_plan_describe(const cln_plan *plan)
         if (node->skip)
             at += (size_t)snprintf(text + at, room - at, " fused\n");
         else if (layer->op->resolve)
-            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s%s%s\n",
+            at += (size_t)snprintf(text + at, room - at, " fwd=%s bwd_data=%s bwd_params=%s%s%s%s%s%s\n",
                                    cln_conv_algo_name(node->tune.fwd),
                                    node->dx[0].mem ? cln_conv_algo_name(node->tune.bwd_data) : "-",
                                    cln_conv_algo_name(node->tune.bwd_params), node->stats_for ? " +stats" : "",
                                    node->sums_for ? " +sums" : "", node->applies ? node->applies->merged ? " +merge" : " +apply" : "",
-                                   node->finishes ? " +finish" : "");
+                                   node->finishes ? " +finish" : "", node->behind ? " +dz" : "");
         else
             at += (size_t)snprintf(text + at, room - at, " class=%s v=%d\n",
                                    node->tune.cls == CLN_CLASS_VECTOR ? "vector" : "simt", node->tune.v);

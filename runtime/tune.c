@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const algo_names[CLN_CONV_ALGOS] = {"vector", "simt", "gemm",
-                                                       "winograd"}; /* by cln_conv_algo */
+                                                       "winograd", "pointwise"}; /* by cln_conv_algo */
 static const char *const direction_names[] = {"fwd", "bwd_data", "bwd_params", "micro"};
 static const char *const class_names[] = {"*", "vector", "simt"}; /* by cln_class */
 

@@ -10,6 +10,7 @@ typedef enum {
     CLN_CONV_SIMT,
     CLN_CONV_GEMM,
     CLN_CONV_WINOGRAD,
+    CLN_CONV_POINTWISE,
     CLN_CONV_ALGOS /* how many there are; tests go through all of them */
 } cln_conv_algo;
 
@@ -70,6 +71,6 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out);
 enum { CLN_TUNE_LINE_TEXT = 160 };
 void cln_tune_print(const cln_tune_line *line, char text[CLN_TUNE_LINE_TEXT]);
 
-const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd" */
+const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd", "pointwise" */
 
 #endif

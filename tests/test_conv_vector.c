@@ -16,7 +16,7 @@ typedef struct shape {
     int n, run, h, w, ci, co, k, stride, pad, bias;
 } shape;
 
-static const cln_conv_impl *const impls[] = {&cln_conv_vector, &cln_conv_winograd};
+static const cln_conv_impl *const impls[] = {&cln_conv_vector, &cln_conv_winograd, &cln_conv_pointwise};
 static const cln_conv_impl *impl; /* the one under test */
 
 static cln_device *dev;

@@ -8,6 +8,8 @@
 
 extern const cln_op cln_op_conv;
 
+const cln_stage cln_no_stage = {.pool = 1};
+
 enum { DIRECTIONS = CLN_CONV_BWD_PARAMS + 1 }; /* also their places in node->saved */
 enum { SAVED_WEIGHT = 1, SAVED_BIAS };         /* with a norm folded in; only at inference, where backward needs none */
 enum { SAVED_STANDARD = DIRECTIONS };          /* standardised weights */
@@ -29,6 +31,7 @@ const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
     return algo == CLN_CONV_VECTOR     ? &cln_conv_vector
            : algo == CLN_CONV_GEMM     ? &cln_conv_gemm
            : algo == CLN_CONV_WINOGRAD ? &cln_conv_winograd
+           : algo == CLN_CONV_POINTWISE ? &cln_conv_pointwise
                                        : &cln_conv_simt;
 }
 
@@ -342,6 +345,12 @@ static bool merges_conv(const cln_node *node)
     return impl_for(node, CLN_CONV_FWD)->merges;
 }
 
+static bool derives_conv(const cln_node *node, const cln_stage *stage)
+{
+    const cln_conv_impl *impl = impl_for(node, CLN_CONV_BWD_PARAMS);
+    return impl->derives && impl->derives(node, stage);
+}
+
 static const cln_attr attrs_conv[] = {
     {"c", NAN, 1, 65536, true, "output channels"},
     {"k", 3, 1, 11, true, "height and width of the kernel; odd"},
@@ -367,6 +376,7 @@ const cln_op cln_op_conv = {
     .backward = cln_conv_backward,
     .stat_rows = stat_rows_conv,
     .sum_rows = sum_rows_conv,
+    .derives = derives_conv,
     .applies = applies_conv,
     .merges = merges_conv,
     .finishes = cln_conv_finishes,

@@ -1,11 +1,13 @@
 /* The algorithms behind the convolution and dense layers. conv.c holds the layer's description and picks;
- * conv_vector.c, conv_winograd.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
+ * conv_vector.c, conv_winograd.c, conv_pointwise.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
  *
  * y[n,oy,ox,co] = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co] */
 #ifndef CLN_OPS_CONV_H
 #define CLN_OPS_CONV_H
 
 #include "op.h"
+
+#include <math.h>
 
 typedef struct cln_conv_shape {
     int h, w, ci;     /* input image */
@@ -31,6 +33,9 @@ typedef struct cln_conv_impl {
                    size_t *saved);
     /* Rows per strip of the statistics / sums epilogue in this direction; 0: has none. NULL: has none. */
     int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
+    /* Whether backward-params (which runs first) can make dy as that of the stage behind, and leave it where
+     * backward-data finds it (node->behind). NULL: no. */
+    bool (*derives)(const cln_node *node, const cln_stage *stage);
     bool applies; /* forward and backward-params can read a stage's z for x (node->applies) */
     int finishes; /* forward can run a stage on y (node->finishes): 1: with ReLU, 2: with 2x2 max pooling too; 0: none */
     bool merges;        /* forward can make that stage's coefficients, too (stage->merged) */
@@ -49,12 +54,23 @@ typedef struct cln_conv_finish {
 } cln_conv_finish;
 cln_conv_finish cln_conv_finish_of(const cln_node *node);
 
-extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd;
+extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd, cln_conv_pointwise;
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 
 /* Widest vector, 4 or more, that the device likes and that divides the channels; 0: none. (In conv_vector.c.) */
 int cln_conv_vector_width(const cln_device_info *info, int channels);
+
+/* In the place of a stage where there is none: arguments that no kernel reads. */
+extern const cln_stage cln_no_stage;
+
+/* The kernel arguments STAGE_BEHIND_ARGS (cl/stage.h) of a convolution to c channels, for n images; s: node->behind or
+ * &cln_no_stage. */
+#define CLN_CONV_BEHIND(s, n, c)                                                                         \
+    CLN_INT((s) != &cln_no_stage), CLN_MEM((s)->z), CLN_MEM((s)->dy), CLN_MEM((s)->mu), CLN_MEM((s)->a), \
+        CLN_MEM((s)->beta), CLN_MEM((s)->qr), CLN_INT((s)->q_plane *(n) * (c)), CLN_MEM((s)->qr),        \
+        CLN_INT((s)->r_plane *(n) * (c)), CLN_INT((s)->coef_stride), CLN_INT((s)->pool),                 \
+        CLN_FLOAT((s)->relu ? 0.0 : -INFINITY)
 
 /* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else the first
  * line of `table` (NULL: none) and then of cl/tune.table that fits and whose algorithm supports it; SIMT where none

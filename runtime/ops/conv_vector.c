@@ -180,6 +180,12 @@ static void cut(conv_vector *c, const cln_device_info *info, int pool)
     t->big = scalars - cln_div_up(scalars, longer) * (longer - 1);
 }
 
+static bool vector_derives(const cln_node *node, const cln_stage *stage)
+{
+    (void)node;
+    return stage->pool == 1;
+}
+
 static void vector_destroy(void *state)
 {
     conv_vector *c = state;
@@ -249,10 +255,9 @@ static int run_bwd_data(const conv_vector *c, const cln_node *node, cln_tensor f
                         cln_error *err)
 {
     const int n = pass->n;
-    static const cln_stage none = {.pool = 1};
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
-    const cln_stage *g = sums ? node->sums_for : &none;
+    const cln_stage *g = sums ? node->sums_for : &cln_no_stage;
     int rc = pass->same_weights
                  ? CLN_OK
                  : cln_run(&c->helper, cln_range3((size_t)s->co, (size_t)s->k * s->k, 1, 1), err,
@@ -273,13 +278,14 @@ static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln
 {
     const cln_conv_shape *s = &c->s;
     const int chunks = cln_div_up(n, c->chunk), count = s->k * s->k * s->ci * s->co;
+    const cln_stage *g = node->behind ? node->behind : &cln_no_stage;
     const int blocks = s->co / (c->tile.v * c->tile.nv), per_item = 16 * c->tile.v;
     int rc = cln_run(&c->main, cln_range3((size_t)blocks, (size_t)chunks, 1, 1), err,
                      CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->zeros),
                      CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(c->rows),
                      CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h), CLN_INT(s->w),
                      CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                     CLN_INT(s->stride), CLN_INT(s->pad));
+                     CLN_INT(s->stride), CLN_INT(s->pad), CLN_CONV_BEHIND(g, n, s->co));
     if (!rc)
         rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err,
                      CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_INT(chunks),
@@ -306,6 +312,7 @@ const cln_conv_impl cln_conv_vector = {
     .supports = vector_supports,
     .memory = vector_memory,
     .strip_rows = vector_strip_rows,
+    .derives = vector_derives,
     .finishes = 2,
     .pools_scratch = true,
     .create = vector_create,

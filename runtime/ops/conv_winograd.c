@@ -4,7 +4,6 @@
  * of threads. cl/NOTES.md has the measurements. */
 #include "conv.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,6 +100,12 @@ static int winograd_strip_rows(const cln_device_info *info, const cln_conv_shape
     return lay_out(info, s, direction).rows * pool;
 }
 
+static bool winograd_derives(const cln_node *node, const cln_stage *stage)
+{
+    (void)node;
+    return stage->pool == 1;
+}
+
 static void winograd_destroy(void *state)
 {
     conv_winograd *c = state;
@@ -141,8 +146,6 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
     return CLN_OK;
 }
 
-static const cln_stage no_stage = {.pool = 1};
-
 /* Items of forward and backward-data: strips, groups of images. */
 static cln_range items_of(const conv_winograd *c, int n)
 {
@@ -159,7 +162,7 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
         return rc;
-    const cln_stage *g = node->applies ? node->applies : &no_stage;
+    const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
     const cln_conv_finish f = cln_conv_finish_of(node);
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
                    CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats), CLN_MEM(node->y), CLN_MEM(g->mu),
@@ -177,7 +180,7 @@ static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor
     const int n = pass->n;
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
-    const cln_stage *g = sums ? node->sums_for : &no_stage;
+    const cln_stage *g = sums ? node->sums_for : &cln_no_stage;
     int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
                      CLN_INT(s->ci), CLN_INT(s->co));
     if (rc)
@@ -193,14 +196,16 @@ static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor
 static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, cln_error *err)
 {
     const cln_conv_shape *s = &c->s;
-    const cln_stage *g = node->applies ? node->applies : &no_stage;
+    const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
+    const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
     const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co, per_item = 16 * c->v;
     int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
                      CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->line),
                      CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                      CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows),
                      CLN_INT(c->group), CLN_INT(s->bias), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
-                     CLN_FLOAT(g->relu ? 0.0 : -INFINITY));
+                     CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_INT(node->dx[0].mem != NULL),
+                     CLN_CONV_BEHIND(behind, n, s->co));
     if (!rc)
         rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
                      CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
@@ -225,6 +230,7 @@ const cln_conv_impl cln_conv_winograd = {
     .supports = winograd_supports,
     .memory = winograd_memory,
     .strip_rows = winograd_strip_rows,
+    .derives = winograd_derives,
     .applies = true,
     .merges = true,
     .finishes = 2,

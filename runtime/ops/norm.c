@@ -176,7 +176,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
         {&m->bwd_merge, "norm_bwd_merge", s->norm && merges},
         {&m->params, "norm_bwd_params", s->norm},
         {&m->bwd_coefs, "norm_bwd_coefs_sample", s->norm && !batch},
-        {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", true},
+        {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", !s->derived},
     };
     char options[32];
     snprintf(options, sizeof options, s->smooth ? "-D V=%d -D ACT=%d" : "-D V=%d", node->tune.v, s->smooth);
@@ -210,6 +210,10 @@ static int build_stage(cln_node *node, cln_error *err)
     s->groups = groups_of(layer);
     s->eps = s->norm ? cln_layer_attr(layer, "eps") : 0;
     s->stats = s->sums = node->saved[SAVED_STRIPS];
+    s->dy = node->dy;
+    s->qr = s->norm ? node->saved[SAVED_WS] : s->mu; /* without a norm q = r = 0: mu, all zeros then, serves as both */
+    s->q_plane = s->norm ? 2 : 0;
+    s->r_plane = s->norm ? 3 : 0;
     m->rows = strip_rows(in, s->pool);
     s->strip_rows = s->stat_rows ? s->stat_rows : m->rows;
     m->lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / node->tune.v;
@@ -333,21 +337,19 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_stage *s = node->stage;
     const cln_shape in = node->layer->in[0];
     int rc = s->norm ? backward_coefs(node, pass, err) : CLN_OK;
-    if (rc || !node->dx[0].mem)
+    if (rc || !node->dx[0].mem || s->derived)
         return rc;
-    /* Without a norm q = r = 0: mu, which is all zeros then, serves as both. */
-    const cln_tensor qr = s->norm ? node->saved[SAVED_WS] : s->mu;
-    const int q = s->norm ? 2 * pass->n * in.c : 0, r = s->norm ? 3 * pass->n * in.c : 0;
+    const int q = s->q_plane * pass->n * in.c, r = s->r_plane * pass->n * in.c;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
     const cln_range range =
         cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, node->tune.local);
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                       CLN_MEM(node->dy), CLN_MEM(qr), CLN_MEM(qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                       CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
                        CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                        CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                   CLN_MEM(node->dy), CLN_MEM(qr), CLN_MEM(qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                   CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
                    CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho * wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
 }

@@ -382,7 +382,8 @@ static void hold_gradients(const comparison *c, bool inner)
                 hold(c, i, what, grads + slot->offset, c->r->grad[i][slot->which], slot->count);
         }
         const int from = l->input[0];
-        if (inner && !plan->nodes[i].skip && from >= 0)
+        const bool made = !(plan->nodes[i].stage && plan->nodes[i].stage->derived);
+        if (inner && !plan->nodes[i].skip && from >= 0 && made)
             hold_tensor(c, i, "dx", plan->nodes[i].dx[0], c->r->dy[from],
                         cln_shape_count(l->in[0]));
     }

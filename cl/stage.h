@@ -1,0 +1,110 @@
+// What a stage (see the head of norm.cl) does at a pixel, V channels: for the kernels of norms, and for convolutions that
+// do it on load. No function returns a struct: what becomes of that, Oclgrind 21.10 does not know
+// (llvm.experimental.noalias.scope.decl).
+
+#define INLINE static inline __attribute__((always_inline))
+// A function that is a loop nest of its own, where a call costs nothing: compilers take a third of the time for it that
+// they take for it inside a kernel.
+#define APART static __attribute__((noinline))
+#define ZERO ((vec)(0.0f))
+
+// max(u, lo), u = (z - mu) a + beta. A NaN passes: it has to reach the loss to be seen.
+INLINE vec stage_apply(vec z, vec mu, vec a, vec beta, float lo)
+{
+    const vec u = (z - mu) * a + beta;
+#if ACT
+    return act_of(u);
+#else
+    return select(u, (vec)(lo), u < (vec)(lo));
+#endif
+}
+
+// g = dy where the activation let it through.
+INLINE vec stage_mask(vec z, vec mu, vec a, vec beta, vec dy, float lo)
+{
+    const vec u = (z - mu) * a + beta;
+#if ACT
+    return dy * act_slope(u);
+#else
+    return select(ZERO, dy, u > (vec)(lo));
+#endif
+}
+
+typedef struct {
+    vec d[4]; // z - mu in the 2x2 window
+    vec g[4]; // dy at the argmax (the first of equals), 0 elsewhere
+} stage_window;
+
+// The same behind a 2x2 max pooling; w: the window's first pixel, `row` floats to the next row.
+INLINE void stage_unpool(global const float *w, size_t row, int C, vec mu, vec a, vec beta, vec dy, float lo,
+                         stage_window *r)
+{
+    r->d[0] = VLOAD(w) - mu;
+    r->d[1] = VLOAD(w + C) - mu;
+    r->d[2] = VLOAD(w + row) - mu;
+    r->d[3] = VLOAD(w + row + C) - mu;
+    vec u0 = r->d[0] * a + beta, u1 = r->d[1] * a + beta, u2 = r->d[2] * a + beta, u3 = r->d[3] * a + beta;
+#if ACT // the largest act(u), which need not be that of the largest u
+    vec u = u0;
+    const vec before1 = u1, before2 = u2, before3 = u3;
+    u0 = act_of(u0);
+    u1 = act_of(u1);
+    u2 = act_of(u2);
+    u3 = act_of(u3);
+#endif
+    const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1);
+#if ACT
+    u = select(u, before1, u1 > u0);
+    u = select(u, before2, u2 > m1);
+    u = select(u, before3, u3 > m2);
+    const vec g = dy * act_slope(u);
+#else
+    const vec m3 = select(m2, u3, u3 > m2), g = select(ZERO, dy, m3 > (vec)(lo));
+#endif
+    // Walking back from the last: a pixel owns g if it beat all before and none after beat it.
+    r->g[3] = select(ZERO, g, u3 > m2);
+    const vec g2 = select(g, ZERO, u3 > m2);
+    r->g[2] = select(ZERO, g2, u2 > m1);
+    const vec g1 = select(g2, ZERO, u2 > m1);
+    r->g[1] = select(ZERO, g1, u1 > u0);
+    r->g[0] = select(g1, ZERO, u1 > u0);
+}
+
+// A stage whose gradient dz = a g + q (z - mu) + r is wanted where a convolution reads its dy.
+typedef struct {
+    int wanted;
+    global const float *z, *dy, *mu, *a, *beta, *q, *r; // (N, H, W, C), (N, H/pool, W/pool, C); at [n coef_stride + c]; (C)
+    int coef_stride, pool;
+    float lo;
+} stage_behind;
+
+// It as kernel arguments, CLN_CONV_BEHIND's on the host. dz may take dy's place.
+#define STAGE_BEHIND_ARGS                                                                                              \
+    int behind_wanted, global const float *behind_z, global const float *behind_dy, global const float *behind_mu,     \
+        global const float *behind_a, global const float *behind_beta, global const float *behind_q, int behind_q_at,  \
+        global const float *behind_r, int behind_r_at, int behind_stride, int behind_pool, float behind_lo
+#define STAGE_BEHIND                                                                                                   \
+    {behind_wanted, behind_z, behind_dy, behind_mu, behind_a, behind_beta, behind_q + behind_q_at,                     \
+     behind_r + behind_r_at, behind_stride, behind_pool, behind_lo}
+
+// Its coefficients for an image and V channels.
+typedef struct {
+    vec mu, a, beta, q, r;
+    float lo;
+} stage_coefs;
+
+INLINE void stage_coefs_of(stage_behind s, int n, int c, stage_coefs *k)
+{
+    const int at = n * s.coef_stride + c;
+    k->mu = VLOAD(s.mu + at);
+    k->a = VLOAD(s.a + at);
+    k->beta = VLOAD(s.beta + c);
+    k->q = VLOAD(s.q + at);
+    k->r = VLOAD(s.r + at);
+    k->lo = s.lo;
+}
+
+INLINE vec stage_dz(stage_coefs k, vec z, vec dy)
+{
+    return k.a * stage_mask(z, k.mu, k.a, k.beta, dy, k.lo) + (k.q * (z - k.mu) + k.r);
+}

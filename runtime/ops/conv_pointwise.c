@@ -1,0 +1,184 @@
+/* 1x1 convolution of stride 1 for the vector class (see cl/conv_pointwise.cl). Backward-data makes both gradients in one
+ * pass where both are wanted, and backward-params then has nothing left to do.
+ *
+ * As in conv_vector.c, what an item owns follows from the shape and the vector width alone, never from the number of
+ * threads. cl/NOTES.md has the measurements. */
+#include "conv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    STRIP_BYTES = 24576, /* of x and y: both stay in the first-level cache until all is done with them */
+    CHUNK_PIXELS = 2048, /* behind one partial sum of dw */
+    PIXELS = 16          /* what a register tile takes at most */
+};
+
+typedef struct conv_pointwise {
+    cln_conv_shape s;
+    int direction, v;
+    int rows, chunk; /* of a strip; images of a partial sum of dw */
+    size_t xs, dys;  /* bytes of local memory */
+    cln_kernel main, transpose, sum;
+} conv_pointwise;
+
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+static size_t planes(const conv_pointwise *c, int channels)
+{
+    const int pixels = cln_div_up(c->rows * c->s.w, PIXELS) * PIXELS;
+    return (size_t)channels * (pixels + 1) * sizeof(float);
+}
+
+/* All that follows from the shape; v is 0 where the kernels do not cover it. A strip holds whole windows of a pooling. */
+static conv_pointwise lay_out(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
+{
+    conv_pointwise c = {.s = *s, .direction = direction, .rows = 1};
+    if (s->k != 1 || s->depthwise || s->stride != 1 || s->pad != 0 || s->h * s->w < PIXELS)
+        return c;
+    while (c.rows < s->h && 2 * c.rows * s->w * (s->ci + s->co) * (int)sizeof(float) <= STRIP_BYTES)
+        c.rows *= 2;
+    c.rows = min_int(c.rows < pool ? pool : c.rows, s->h);
+    c.chunk = cln_div_up(CHUNK_PIXELS, s->h * s->w);
+    c.xs = planes(&c, s->ci);
+    c.dys = planes(&c, s->co);
+    if (c.xs + c.dys <= info->local_mem) /* powers of two: the smaller width divides both */
+        c.v = min_int(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co));
+    return c;
+}
+
+static bool pointwise_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    return lay_out(info, s, direction, 2).v > 0;
+}
+
+static void pointwise_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
+                             size_t *scratch, size_t *saved)
+{
+    const size_t weights = (size_t)s->ci * s->co;
+    const int chunks = cln_div_up(n, lay_out(info, s, direction, 1).chunk);
+    *saved = direction == CLN_CONV_BWD_DATA ? weights * sizeof(float) : 0;
+    *scratch = direction == CLN_CONV_BWD_PARAMS ? (size_t)chunks * (weights + s->co) * sizeof(float) : 0;
+}
+
+static int pointwise_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
+{
+    const conv_pointwise c = lay_out(info, s, direction, 1);
+    return direction == CLN_CONV_BWD_PARAMS || !c.v ? 0 : c.rows * pool;
+}
+
+/* dz is left nowhere, so that both gradients have to be of this algorithm; a strip has to hold whole windows. */
+static bool pointwise_derives(const cln_node *node, const cln_stage *stage)
+{
+    const cln_shape z = node->layer->out;
+    const cln_conv_shape s = {.h = z.h, .w = z.w, .ci = node->layer->in[0].c, .ho = z.h, .wo = z.w, .co = z.c, .k = 1,
+                              .stride = 1};
+    const bool one_pass = node->tune.bwd_data == CLN_CONV_POINTWISE || node->layer->input[0] < 0;
+    return one_pass && lay_out(&node->dev->info, &s, CLN_CONV_BWD_PARAMS, 1).rows % stage->pool == 0;
+}
+
+static void pointwise_destroy(void *state)
+{
+    conv_pointwise *c = state;
+    if (!c)
+        return;
+    cln_kernel_free(&c->main);
+    cln_kernel_free(&c->transpose);
+    cln_kernel_free(&c->sum);
+    free(c);
+}
+
+static int pointwise_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+{
+    const char *const names[] = {direction == CLN_CONV_FWD ? "conv_fwd_pointwise" : "conv_bwd_pointwise",
+                                 direction == CLN_CONV_BWD_DATA ? "conv_transpose_weights" : NULL,
+                                 direction == CLN_CONV_FWD ? NULL : "conv_bwd_params_sum"};
+    if (!pointwise_supports(&node->dev->info, s, direction))
+        return CLN_FAIL(err, CLN_ERR_INTERNAL,
+                        "the pointwise convolution does not cover this shape; ask supports first");
+    conv_pointwise *c = malloc(sizeof *c);
+    if (!c)
+        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
+    *c = lay_out(&node->dev->info, s, direction, direction == CLN_CONV_FWD ? cln_conv_finish_of(node).pool : 1);
+    cln_kernel *const kernels[] = {&c->main, &c->transpose, &c->sum};
+    char options[64];
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D NVX=%d", c->v, s->co / c->v % 2 ? 1 : 2,
+             s->ci / c->v % 2 ? 1 : 2);
+    for (int i = 0; i < 3; i++) {
+        int rc = names[i] ? cln_kernel_new(node->dev, "conv_pointwise.cl", names[i], options, kernels[i], err) : CLN_OK;
+        if (rc) {
+            pointwise_destroy(c);
+            return rc;
+        }
+    }
+    *state = c;
+    return CLN_OK;
+}
+
+static int run_fwd(const conv_pointwise *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
+    const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
+    const cln_conv_finish f = cln_conv_finish_of(node);
+    return cln_run(&c->main, cln_range3((size_t)cln_div_up(s->h, c->rows), (size_t)n, 1, 1), err, CLN_MEM(node->x[0]),
+                   CLN_MEM(node->param[0]), CLN_MEM(node->param[1]), CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats),
+                   CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->xs), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                   CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(s->bias), CLN_INT(node->stats_for != NULL),
+                   CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride), CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool));
+}
+
+/* One pass over the images for the gradients that are wanted, and the sum of the parts of dw. wt: transposed weights. */
+static int run_bwd(const conv_pointwise *c, const cln_node *node, cln_tensor wt, int n, bool dx, bool dw,
+                   cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const cln_tensor none = {0};
+    const bool sums = dx && node->sums_for && node->sums_for->norm, staged = dw && node->applies;
+    const cln_stage *g = sums ? node->sums_for : staged ? node->applies : &cln_no_stage; /* one and the same stage */
+    const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
+    const int chunks = cln_div_up(n, c->chunk), count = s->ci * s->co, per_item = 16 * c->v;
+    int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(wt),
+                     CLN_MEM(dx ? node->dx[0] : none), CLN_MEM(dw ? node->scratch : none), CLN_MEM(g->mu),
+                     CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->z), CLN_MEM(g->sums), CLN_LOCAL(c->xs),
+                     CLN_LOCAL(c->dys), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                     CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(dx), CLN_INT(dw), CLN_INT(s->bias),
+                     CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(staged), CLN_INT(g->coef_stride),
+                     CLN_INT(g->relu), CLN_INT(g->pool), CLN_CONV_BEHIND(behind, n, s->co));
+    if (!rc && dw)
+        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
+    if (!rc && dw && s->bias)
+        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
+    return rc;
+}
+
+static int pointwise_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
+{
+    const conv_pointwise *c = state;
+    const bool one_pass = node->tune.bwd_data == CLN_CONV_POINTWISE && node->tune.bwd_params == CLN_CONV_POINTWISE &&
+                          node->dx[0].mem && !(pass->skip & (CLN_SKIP_DATA | CLN_SKIP_PARAMS));
+    if (c->direction == CLN_CONV_FWD)
+        return run_fwd(c, node, pass->n, err);
+    if (c->direction == CLN_CONV_BWD_PARAMS)
+        return one_pass ? CLN_OK : run_bwd(c, node, (cln_tensor){0}, pass->n, false, true, err);
+    int rc = pass->same_weights ? CLN_OK
+                                : cln_run(&c->transpose, cln_range1((size_t)c->s.co, 1), err, CLN_MEM(node->param[0]),
+                                          CLN_MEM(saved), CLN_INT(c->s.ci), CLN_INT(c->s.co));
+    return rc ? rc : run_bwd(c, node, saved, pass->n, true, one_pass, err);
+}
+
+const cln_conv_impl cln_conv_pointwise = {
+    .name = "pointwise",
+    .supports = pointwise_supports,
+    .memory = pointwise_memory,
+    .strip_rows = pointwise_strip_rows,
+    .derives = pointwise_derives,
+    .applies = true,
+    .finishes = 2,
+    .pools_scratch = true,
+    .create = pointwise_create,
+    .destroy = pointwise_destroy,
+    .run = pointwise_run,
+};
