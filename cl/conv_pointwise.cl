@@ -19,6 +19,7 @@
 
 #include "stage.h"
 #include "conv_parts.h"
+#include "merge.h"
 
 // NV, NVX  vectors of output channels in a register tile of y and dw, and of dx: 1 or 2.
 #ifndef NV
@@ -138,14 +139,22 @@ kernel void conv_fwd_pointwise(conv_in x,                    // (N, H, W, Cin), 
                                global float *restrict stats, // (N, strips, 2, Cout) mean, M2; when has_stats
                                global float *restrict pooled, // (N, H/2, W/2, Cout); when pool is 2
                                conv_in mu, conv_in a, conv_in beta, // of that stage
+                               conv_in merged, conv_in gamma,       // its statistics (N, strips, 2, Cin), when merged_rows
+                               global float *coefs,                 // (items of an image, N, 2, Cin), likewise
                                local vec *xs, int h, int wd, int ci, int co, int rows, int has_bias, int has_stats,
-                               int staged, int coef_stride, float lo, float low, int pool)
+                               int staged, int coef_stride, float lo, float low, int pool, int merged_rows,
+                               int groups, float eps)
 {
     const int n = get_global_id(1), r0 = get_global_id(0) * rows, count = (min(r0 + rows, h) - r0) * wd;
     const int all = (count + MOST - 1) / MOST * MOST;
     const long first = ((long)n * h + r0) * wd, next = first + count;
     const int coming = min((long)count, (long)get_global_size(1) * h * wd - next);
-    const conv_stage g = {staged, mu, a, beta, coef_stride, lo};
+    conv_stage g = {staged, mu, a, beta, coef_stride, lo};
+    if (merged_rows) { // an item makes coefficients of its own
+        g.mu = merge_own(merged, gamma, coefs, h, wd, ci, merged_rows, groups, eps);
+        g.a = g.mu + ci;
+        g.coef_stride = 0;
+    }
     pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
     multiply(NV, xs, count, all, w, bias, has_bias, 0, low, y + first * co, ci, co,
              (conv_wanted){x + next * ci, x, x, y + next * co, coming * ci, 0, 0, coming * co});

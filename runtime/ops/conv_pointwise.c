@@ -56,9 +56,13 @@ static void pointwise_memory(const cln_device_info *info, const cln_conv_shape *
                              size_t *scratch, size_t *saved)
 {
     const size_t weights = (size_t)s->ci * s->co;
-    const int chunks = cln_div_up(n, lay_out(info, s, direction, 1).chunk);
+    const conv_pointwise c = lay_out(info, s, direction, 1);
     *saved = direction == CLN_CONV_BWD_DATA ? weights * sizeof(float) : 0;
-    *scratch = direction == CLN_CONV_BWD_PARAMS ? (size_t)chunks * (weights + s->co) * sizeof(float) : 0;
+    *scratch = 0;
+    if (direction == CLN_CONV_BWD_PARAMS)
+        *scratch = (size_t)cln_div_up(n, c.chunk) * (weights + s->co) * sizeof(float);
+    if (direction == CLN_CONV_FWD) /* coefficients of the stage before, for each item */
+        *scratch = (size_t)cln_div_up(s->h, c.rows) * (size_t)n * 2 * (size_t)s->ci * sizeof(float);
 }
 
 static int pointwise_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
@@ -123,9 +127,11 @@ static int run_fwd(const conv_pointwise *c, const cln_node *node, int n, cln_err
     const cln_conv_finish f = cln_conv_finish_of(node);
     return cln_run(&c->main, cln_range3((size_t)cln_div_up(s->h, c->rows), (size_t)n, 1, 1), err, CLN_MEM(node->x[0]),
                    CLN_MEM(node->param[0]), CLN_MEM(node->param[1]), CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats),
-                   CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->xs), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                   CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->stats), CLN_MEM(g->gamma), CLN_MEM(node->scratch),
+                   CLN_LOCAL(c->xs), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                    CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(s->bias), CLN_INT(node->stats_for != NULL),
-                   CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride), CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool));
+                   CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride), CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo),
+                   CLN_INT(f.pool), CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
 }
 
 /* One pass over the images for the gradients that are wanted, and the sum of the parts of dw. wt: transposed weights. */
@@ -176,6 +182,7 @@ const cln_conv_impl cln_conv_pointwise = {
     .strip_rows = pointwise_strip_rows,
     .derives = pointwise_derives,
     .applies = true,
+    .merges = true,
     .finishes = 2,
     .pools_scratch = true,
     .create = pointwise_create,
