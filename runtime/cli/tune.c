@@ -334,9 +334,20 @@ static int set_up(tuner *t, cln_error *err)
     return rc ? rc : cln_tuning_parse(t->before, strlen(t->before), &t->table, err);
 }
 
+/* What is measured beside other work is the other work. */
+static void warn_of_load(const tuner *t)
+{
+    double load = 0;
+    const cln_device_info *info = &t->dev->info;
+    if (!t->quiet && info->type == CL_DEVICE_TYPE_CPU && getloadavg(&load, 1) == 1 && load > 0.5 * info->compute_units)
+        fprintf(stderr, "clnorm: warning: the machine is busy (load %.1f, %u cores): measure again when it is not\n", load,
+                (unsigned)info->compute_units);
+}
+
 static int tune(tuner *t, char path[], size_t size, cln_error *err)
 {
     int rc = cln_tuning_path(t->dev, path, size, err);
+    warn_of_load(t);
     if (!rc && !t->quiet)
         printf("%s: %s, %d images\n", t->dev->info.name, t->net->name, t->net->input.n);
     if (!rc)

@@ -18,6 +18,7 @@ typedef enum {
 typedef struct cln_trial {
     cln_trial_end end;
     double seconds;
+    int wins; /* rounds in which it was the better one against the algorithm in use */
 } cln_trial;
 
 typedef struct cln_tune_result {
