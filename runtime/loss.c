@@ -5,7 +5,7 @@
 size_t cln_loss_bytes(int batch, int images)
 {
     const size_t rows = (size_t)batch * 4, all = (size_t)(images > batch ? images : batch) * 4;
-    return 3 * rows + 2 * all + sizeof(cln_totals) + sizeof(int32_t);
+    return 4 * rows + 2 * all + sizeof(cln_totals) + sizeof(int32_t);
 }
 
 int cln_loss_new(cln_device *dev, int batch, int classes, int images, int local, cln_loss **out, cln_error *err)

@@ -103,17 +103,21 @@ int cln_train_images(cln_device *dev, const cln_net *net, const cln_train_option
     return CLN_OK;
 }
 
-/* For batches of `images`. */
-static int load_net(cln_trainer *t, int images, cln_error *err)
+int cln_train_net(const cln_train_options *o, cln_shape input, int classes, cln_net **net, cln_error *err)
 {
-    const cln_train_options *o = &t->options;
-    const cln_shape input = {images, t->data->h, t->data->w, t->data->c};
-    cln_net_free(t->net);
-    t->net = NULL;
+    cln_net_free(*net);
+    *net = NULL;
     const cln_op *norm = cln_op_find(o->norm);
     const bool within = norm && norm->params && !norm->whole_batch; /* its statistics are those of an image */
     const cln_net_variant variant = {.act = cln_act_words[o->act], .ws = o->ws && within};
-    return cln_net_load_as(o->model, &variant, o->norm, o->groups, t->data->classes, input, &t->net, err);
+    return cln_net_load_as(o->model, &variant, o->norm, o->groups, classes, input, net, err);
+}
+
+/* For batches of `images`. */
+static int load_net(cln_trainer *t, int images, cln_error *err)
+{
+    const cln_shape input = {images, t->data->h, t->data->w, t->data->c};
+    return cln_train_net(&t->options, input, t->data->classes, &t->net, err);
 }
 
 static int new_plan(cln_trainer *t, cln_error *err)

@@ -34,6 +34,9 @@ struct cln_trainer {
     cln_state start;         /* of the epoch under way: what a replay begins with */
 };
 
+/* The network of the options for images of `input`, in place of *net (NULL or one that is freed). */
+int cln_train_net(const cln_train_options *o, cln_shape input, int classes, cln_net **net, cln_error *err);
+
 /* How many images go through the network at a time: by the options, else by the tuning tables. */
 int cln_train_images(cln_device *dev, const cln_net *net, const cln_train_options *o, int *images, cln_error *err);
 

@@ -1,14 +1,6 @@
 /* The memory of a trainer, before there is one. */
 #include "train.h"
 
-static int load(const cln_train_options *o, cln_shape image, int images, int classes, cln_net **net, cln_error *err)
-{
-    image.n = images;
-    cln_net_free(*net);
-    *net = NULL;
-    return cln_net_load(o->model, o->norm, o->groups, classes, image, net, err);
-}
-
 int cln_train_measure(cln_device *dev, const cln_train_options *o, cln_shape image, int classes, int n_train, int n_test,
                       cln_train_memory *out, cln_error *err)
 {
@@ -17,11 +9,13 @@ int cln_train_measure(cln_device *dev, const cln_train_options *o, cln_shape ima
     cln_plan_memory plan;
     cln_net *net = NULL;
     int images = o->batch;
-    int rc = load(o, image, o->batch, classes, &net, err);
+    image.n = o->batch;
+    int rc = cln_train_net(o, image, classes, &net, err);
     if (!rc)
         rc = cln_train_images(dev, net, o, &images, err);
+    image.n = images;
     if (!rc && images < o->batch)
-        rc = load(o, image, images, classes, &net, err);
+        rc = cln_train_net(o, image, classes, &net, err);
     if (!rc)
         rc = cln_plan_measure(dev, net, &options, &plan, err);
     cln_net_free(net);
@@ -34,7 +28,7 @@ int cln_train_measure(cln_device *dev, const cln_train_options *o, cln_shape ima
         .activations = plan.activations,
         .workspace = plan.workspace,
         .data = cln_feed_bytes(n_train, image.c, image.h, image.w) + cln_feed_bytes(n_test, image.c, image.h, image.w) +
-                cln_loss_bytes(images, n_test),
+                cln_loss_bytes(images, n_test) + (o->mixup > 0 ? cln_shape_count(image) * sizeof(float) : 0),
         .images = images};
     return CLN_OK;
 }

@@ -39,7 +39,7 @@ static double resident(void)
 typedef struct memory_case {
     const char *norm;
     int batch, micro;
-    double ema;
+    double ema, mixup;
 } memory_case;
 
 static cln_train_options options_of(const memory_case *c)
@@ -49,6 +49,7 @@ static cln_train_options options_of(const memory_case *c)
     o.batch = c->batch;
     o.micro_batch = c->micro;
     o.ema = c->ema;
+    o.mixup = c->mixup;
     return o;
 }
 
@@ -72,8 +73,8 @@ static void run(const cln_train_options *o, cln_trainer **out)
 
 START_TEST(estimates_are_true)
 {
-    static const memory_case cases[] = {{"bn", 8, 0, 0},  {"bn", 96, 0, 0.9}, {"bn", 256, 0, 0}, {"ln", 256, 0, 0},
-                                        {"ln", 192, 96, 0}, {"gn", 96, 96, 0}};
+    static const memory_case cases[] = {{"bn", 8, 0, 0, 0},   {"bn", 96, 0, 0.9, 0.2}, {"bn", 256, 0, 0, 0}, {"ln", 256, 0, 0, 0},
+                                        {"ln", 192, 96, 0, 0}, {"gn", 96, 96, 0, 0}};
     mallopt(M_MMAP_THRESHOLD, 1 << 17); /* what is freed goes back at once, and is not there to be used again */
     OK(cln_device_open(NULL, false, &dev, &err));
     OK(cln_dataset_open("sample", &sample, &err));
