@@ -7,6 +7,8 @@
 // VSTORE(v, p) the reverse.
 // PLOAD(p), PSTORE(v, p) the same in private memory.
 //
+// APART       a function that is a loop nest of its own, where a call costs nothing: compilers take a third of the time
+//             for it that they take for it inside a kernel.
 // FETCH(p), FETCH_TO_WRITE(p)   the line at p of global memory will be read, written soon: a hint, which may be nothing.
 //
 // PoCL's prefetch does nothing; Clang's own is known to pass on CPUs, so that PoCL gets it, and no other driver.
@@ -28,6 +30,8 @@
 #ifndef V
 #define V 1
 #endif
+
+#define APART static __attribute__((noinline))
 
 #define CLN_CAT_(a, b) a##b
 #define CLN_CAT(a, b) CLN_CAT_(a, b)

@@ -15,8 +15,8 @@ static int reflect(int p, int size)
 }
 
 /* The row `from` of an image's planes, to a row of x; mirrored and moved by dx. */
-static void gather_row(global const uchar *from, global float *x, int plane, int C, int W, int mirror, int dx, float4 mean,
-                       float4 scale)
+APART void gather_row(global const uchar *from, global float *x, int plane, int C, int W, int mirror, int dx, float4 mean,
+                      float4 scale)
 {
     const float unit = 1.0f / 255.0f;
     for (int i = 0; i < W; i++, x += C) {

@@ -4,8 +4,8 @@
 // out (2, C) = mu, a = gamma / sqrt(var + eps) of an image, from the (mean, M2) of its strips (strips, 2, C), each of
 // `rows` rows but the last, of h x w pixels in all; sets of C / groups channels share them. As norm.cl merges strips:
 // first those of a channel, then the channels of a set.
-static void merge_statistics(global const float *stats, global const float *gamma, global float *out, int h, int w,
-                             int channels, int rows, int groups, float eps)
+APART void merge_statistics(global const float *stats, global const float *gamma, global float *out, int h, int w,
+                            int channels, int rows, int groups, float eps)
 {
     const int pitch = 2 * channels, size = channels / groups;
     for (int c = 0; c < channels; c += V) { // of each channel

@@ -3,9 +3,6 @@
 // (llvm.experimental.noalias.scope.decl).
 
 #define INLINE static inline __attribute__((always_inline))
-// A function that is a loop nest of its own, where a call costs nothing: compilers take a third of the time for it that
-// they take for it inside a kernel.
-#define APART static __attribute__((noinline))
 #define ZERO ((vec)(0.0f))
 
 // max(u, lo), u = (z - mu) a + beta. A NaN passes: it has to reach the loss to be seen.

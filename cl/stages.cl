@@ -1,4 +1,4 @@
-// The layers without weights of a convolution, and what folds them into those weights, as one program (see step.cl).
+// The layers without weights of a convolution, and what folds them into those weights, as one program (see plain.cl).
 
 #include "conv_fold.cl"
 #include "norm.cl"

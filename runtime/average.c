@@ -18,9 +18,9 @@ int cln_average_new(const cln_plan *plan, cln_average **out, cln_error *err)
     if (!rc)
         rc = cln_tensor_new(a->dev, plan->states.bytes, "averaged statistics", &a->states, err);
     if (!rc)
-        rc = cln_kernel_new(a->dev, "step.cl", "optim_average", "", &a->add, err);
+        rc = cln_kernel_new(a->dev, "plain.cl", "optim_average", "", &a->add, err);
     if (!rc)
-        rc = cln_kernel_new(a->dev, "step.cl", "optim_swap", "", &a->swap, err);
+        rc = cln_kernel_new(a->dev, "plain.cl", "optim_swap", "", &a->swap, err);
     if (!rc)
         rc = cln_average_start(a, plan, err);
     if (rc) {

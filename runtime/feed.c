@@ -84,7 +84,7 @@ int cln_feed_new(cln_device *dev, const uint8_t *images, const uint8_t *labels, 
     if (!rc)
         rc = upload_order(feed, order, err);
     if (!rc)
-        rc = cln_kernel_new(dev, "step.cl", "feed_gather", "", &feed->gather, err);
+        rc = cln_kernel_new(dev, "plain.cl", "feed_gather", "", &feed->gather, err);
     free(order);
     if (rc) {
         cln_feed_free(feed);
@@ -130,7 +130,7 @@ int cln_feed_shuffle(cln_feed *feed, uint32_t seed, uint32_t epoch, cln_error *e
 
 static int kernel_of(cln_feed *feed, cln_kernel *kernel, const char *name, cln_error *err)
 {
-    return kernel->id ? CLN_OK : cln_kernel_new(feed->dev, "step.cl", name, "", kernel, err);
+    return kernel->id ? CLN_OK : cln_kernel_new(feed->dev, "plain.cl", name, "", kernel, err);
 }
 
 static int cut_out(cln_feed *feed, int base, int count, const cln_augment *a, cln_tensor x, cln_error *err)

@@ -24,9 +24,9 @@ int cln_loss_new(cln_device *dev, int batch, int classes, int images, int local,
     for (size_t i = 0; i < sizeof list / sizeof list[0] && !rc; i++)
         rc = cln_tensor_new(dev, list[i].bytes, "the loss", list[i].tensor, err);
     if (!rc)
-        rc = cln_kernel_new(dev, "step.cl", "loss_rows", "", &l->rows, err);
+        rc = cln_kernel_new(dev, "plain.cl", "loss_rows", "", &l->rows, err);
     if (!rc)
-        rc = cln_kernel_new(dev, "step.cl", "loss_sum", "", &l->sum, err);
+        rc = cln_kernel_new(dev, "plain.cl", "loss_sum", "", &l->sum, err);
     if (!rc)
         rc = cln_loss_reset(l, NULL, err);
     if (rc) {

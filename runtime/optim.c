@@ -22,11 +22,11 @@ int cln_optim_new(const cln_plan *plan, cln_optimizer kind, bool parts, cln_opti
     if (!rc && adam)
         rc = cln_tensor_fill(o->dev, o->v, 0, err);
     if (!rc)
-        rc = cln_kernel_new(o->dev, "step.cl", adam ? "optim_adamw" : "optim_sgd", "", &o->step, err);
+        rc = cln_kernel_new(o->dev, "plain.cl", adam ? "optim_adamw" : "optim_sgd", "", &o->step, err);
     if (!rc && parts)
         rc = cln_tensor_new(o->dev, plan->grads.bytes, "the sum of gradients", &o->sum, err);
     if (!rc && parts)
-        rc = cln_kernel_new(o->dev, "step.cl", "optim_add", "", &o->add, err);
+        rc = cln_kernel_new(o->dev, "plain.cl", "optim_add", "", &o->add, err);
     if (rc) {
         cln_optim_free(o);
         return rc;

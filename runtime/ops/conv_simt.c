@@ -69,9 +69,9 @@ static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, v
     m->s = *s;
     m->direction = direction;
     m->images = chunk_images(s, node->layer->in[0].n);
-    int rc = cln_kernel_new(node->dev, "conv_simt.cl", names[direction], "", &m->kernel, err);
+    int rc = cln_kernel_new(node->dev, "plain.cl", names[direction], "", &m->kernel, err);
     if (!rc && direction == CLN_CONV_BWD_PARAMS)
-        rc = cln_kernel_new(node->dev, "conv_simt.cl", "conv_bwd_reduce_simt", "", &m->reduce, err);
+        rc = cln_kernel_new(node->dev, "plain.cl", "conv_bwd_reduce_simt", "", &m->reduce, err);
     if (rc) {
         simt_destroy(m);
         return rc;

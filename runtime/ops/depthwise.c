@@ -159,7 +159,7 @@ static int build_dwconv(cln_node *node, cln_error *err)
                             vector ? "depthwise_bwd_params" : "depthwise_bwd_params_simt", options,
                             &m->bwd_params, err);
     if (!rc && params)
-        rc = cln_kernel_new(node->dev, vector ? file : "conv_simt.cl",
+        rc = cln_kernel_new(node->dev, vector ? file : "plain.cl",
                             vector ? "conv_bwd_params_sum" : "conv_bwd_reduce_simt", options,
                             &m->sum, err);
     return rc;
