@@ -6,6 +6,9 @@
 //          0  none of them: ReLU or nothing, by `lo` at run time, and none of this is compiled
 //
 // A NaN passes, and values up to 1e15 give no other.
+#ifndef CLN_ACT_H
+#define CLN_ACT_H
+
 #ifndef ACT
 #define ACT 0
 #endif
@@ -41,4 +44,6 @@ static vec act_slope(vec u)
 {
     return 0.5f * (1.0f + erf(u * 0.70710678f)) + u * (0.39894228f * exp(-0.5f * u * u));
 }
+#endif
+
 #endif

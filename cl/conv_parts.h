@@ -1,6 +1,8 @@
 // What the convolutions of the vector class share: sizes, and the epilogues that leave the statistics of y for the
 // norm behind and the sums for the norm before (see cln_stage in runtime/op.h). stage.h stands before it.
 
+#include "act.h"
+
 #define EACH_CHAIN(i) _Pragma("unroll") for (int i = 0; i < 4; i++)
 
 typedef global const float *restrict conv_in;
@@ -74,20 +76,25 @@ APART void conv_moments(global const float *y, int count, int pitch, global floa
     VSTORE(fmax(m2 - r * r / (float)count, ZERO), out + pitch);
 }
 
-// What the backward sums need of the stage before (see cln_stage), for the image and V channels.
+// What the backward sums need of the stage before (see cln_stage), for the image and V channels. With ACT, whose act(u) the
+// stage has, `relu` is not read.
 typedef struct {
     vec mu, a, beta;
     int relu;
 } conv_coef;
 
-// One pixel's g and g * (z - mu): g = dx where the ReLU let z through.
+// One pixel's g and g * (z - mu): g = dx where the ReLU let z through, or dx act'(u).
 INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const float *z,
                           conv_coef c)
 {
     vec g = VLOAD(dx);
     const vec zc = VLOAD(z) - c.mu;
+#if ACT
+    g *= act_slope(zc * c.a + c.beta);
+#else
     if (c.relu)
         g = select(ZERO, g, zc * c.a + c.beta > ZERO);
+#endif
     *s += g;
     *q += g * zc;
 }
@@ -106,6 +113,16 @@ APART void conv_sums(global const float *dx, global const float *z, int count, i
     VSTORE((q[0] + q[1]) + (q[2] + q[3]), out + pitch);
 }
 
+// What decides which of a window is the largest.
+INLINE vec pooled_by(vec u)
+{
+#if ACT
+    return act_of(u);
+#else
+    return u;
+#endif
+}
+
 // The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
 // window in z (2 rows x 2 cols).
 APART void conv_sums_pool(global const float *dx, global const float *z, int rows, int cols,
@@ -116,16 +133,20 @@ APART void conv_sums_pool(global const float *dx, global const float *z, int row
         for (int x = 0; x < cols; x++) {
             vec g = VLOAD(dx + (y * cols + x) * pitch);
             global const float *zp = z + (4 * y * cols + 2 * x) * pitch;
-            vec zc = VLOAD(zp) - c.mu, u = zc * c.a + c.beta;
+            vec zc = VLOAD(zp) - c.mu, u = pooled_by(zc * c.a + c.beta);
 #pragma unroll
             for (int i = 1; i < 4; i++) {
                 const vec zi = VLOAD(zp + ((i >> 1) * 2 * cols + (i & 1)) * pitch) - c.mu;
-                const vec ui = zi * c.a + c.beta;
+                const vec ui = pooled_by(zi * c.a + c.beta);
                 zc = select(zc, zi, ui > u);
                 u = select(u, ui, ui > u);
             }
+#if ACT
+            g *= act_slope(zc * c.a + c.beta);
+#else
             if (c.relu)
                 g = select(ZERO, g, u > ZERO);
+#endif
             s += g;
             q += g * zc;
         }

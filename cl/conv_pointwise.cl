@@ -17,6 +17,7 @@
 //   conv_transpose_weights   a row of wt
 //   conv_bwd_pointwise   (chunk of images) of dx and of the partial sums of dw
 
+#include "act.h"
 #include "stage.h"
 #include "conv_parts.h"
 #include "merge.h"

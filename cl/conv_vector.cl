@@ -24,6 +24,7 @@
 //   conv_bwd_params[_span]    (NV*V of co, chunk of images) of the partial sums
 //   conv_bwd_params_sum       16 vectors of dw, over all chunks in order
 
+#include "act.h"
 #include "stage.h"
 #include "conv_parts.h"
 

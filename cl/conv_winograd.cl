@@ -19,6 +19,7 @@
 #ifndef T
 #define T 8
 #endif
+#include "act.h"
 #include "stage.h"
 #include "conv_parts.h"
 #include "merge.h"

@@ -16,6 +16,7 @@
 #ifndef K
 #define K 3
 #endif
+#include "act.h"
 #include "stage.h"
 #include "conv_parts.h"
 

@@ -61,6 +61,13 @@ static int owner_of(const cln_plan *plan, int i)
     return i;
 }
 
+/* The smooth activation that the node's kernels know; they know one alone. */
+static int smooth_before(const cln_node *node)
+{
+    const cln_stage *before = node->sums_for ? node->sums_for : node->applies;
+    return before ? before->smooth : 0;
+}
+
 /* The norm at `host`, whose stage ends at layer `end`: what its neighbours do for it. */
 static void fuse_neighbours(cln_plan *plan, int host, int end)
 {
@@ -73,13 +80,14 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
         producer->stats_for = stage->stat_rows ? stage : NULL;
     }
     int first, last;
-    if (from >= 0 && !plan->options.inference && !stage->smooth && consumers(net, from, &first, &last) == 1 &&
+    if (from >= 0 && !plan->options.inference && stage->smooth == smooth_before(&plan->nodes[from]) &&
+        consumers(net, from, &first, &last) == 1 &&
         net->layers[from].op->derives && net->layers[from].op->derives(&plan->nodes[from], stage)) {
         stage->derived = true;
         plan->nodes[from].behind = stage;
     }
     const int count = consumers(net, end, &first, &last);
-    if (!count || net->layers[first].input[0] != end || stage->smooth) /* its readers know of ReLU alone */
+    if (!count || net->layers[first].input[0] != end)
         return;
     cln_node *consumer = &plan->nodes[first]; /* in backward it is the last to add to dy */
     const cln_op *op = net->layers[first].op;

@@ -123,6 +123,15 @@ cln_conv_finish cln_conv_finish_of(const cln_node *node)
     return stage ? (cln_conv_finish){stage->relu ? 0.0 : -INFINITY, stage->pool} : (cln_conv_finish){-INFINITY, 1};
 }
 
+const char *cln_conv_act_option(const cln_node *node, char out[16])
+{
+    const cln_stage *before = node->sums_for ? node->sums_for : node->applies;
+    out[0] = '\0';
+    if (before && before->smooth)
+        snprintf(out, 16, " -D ACT=%d", before->smooth);
+    return out;
+}
+
 void cln_conv_cost(const cln_conv_shape *s, int n, cln_cost cost[CLN_COST_KINDS])
 {
     const double x = (double)n * s->h * s->w * s->ci, y = (double)n * s->ho * s->wo * s->co;

@@ -54,6 +54,10 @@ typedef struct cln_conv_finish {
 } cln_conv_finish;
 cln_conv_finish cln_conv_finish_of(const cln_node *node);
 
+/* What a program's options need for kernels that know the stage before the node (node->sums_for, node->applies): "", or
+ * " -D ACT=2". Returns out. */
+const char *cln_conv_act_option(const cln_node *node, char out[16]);
+
 extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd, cln_conv_pointwise;
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);

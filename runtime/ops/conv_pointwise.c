@@ -105,9 +105,10 @@ static int pointwise_create(cln_node *node, const cln_conv_shape *s, int directi
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction, direction == CLN_CONV_FWD ? cln_conv_finish_of(node).pool : 1);
     cln_kernel *const kernels[] = {&c->main, &c->transpose, &c->sum};
-    char options[64];
+    char options[80], act[16];
     const int outputs = s->co / c->v, inputs = s->ci / c->v; /* NOLINT(clang-analyzer-core.DivideZero): supports() saw to it */
-    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D NVX=%d", c->v, outputs % 2 ? 1 : 2, inputs % 2 ? 1 : 2);
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D NVX=%d%s", c->v, outputs % 2 ? 1 : 2, inputs % 2 ? 1 : 2,
+             cln_conv_act_option(node, act));
     for (int i = 0; i < 3; i++) {
         int rc = names[i] ? cln_kernel_new(node->dev, "conv_pointwise.cl", names[i], options, kernels[i], err) : CLN_OK;
         if (rc) {

@@ -212,9 +212,9 @@ static int vector_create(cln_node *node, const cln_conv_shape *s, int direction,
     c->s = *s;
     c->direction = direction;
     cut(c, info, direction == CLN_CONV_FWD ? cln_conv_finish_of(node).pool : 1);
-    char options[80];
-    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d -D PS=%d", c->tile.v, c->tile.nv,
-             c->tile.p, c->tile.pw, c->tile.ps);
+    char options[96], act[16];
+    snprintf(options, sizeof options, "-D V=%d -D NV=%d -D P=%d -D PW=%d -D PS=%d%s", c->tile.v, c->tile.nv,
+             c->tile.p, c->tile.pw, c->tile.ps, cln_conv_act_option(node, act));
     int rc = cln_kernel_new(node->dev, "conv_vector.cl",
                             c->span ? "conv_bwd_params_span" : names[direction][0], options,
                             &c->main, err);

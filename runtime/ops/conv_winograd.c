@@ -131,8 +131,8 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction);
     cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
-    char options[48];
-    snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d", c->v, c->m, c->t);
+    char options[64], act[16];
+    snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d%s", c->v, c->m, c->t, cln_conv_act_option(node, act));
     for (int i = 0; i < 3; i++) {
         int rc = names[direction][i]
                      ? cln_kernel_new(node->dev, "conv_winograd.cl", names[direction][i], options, kernels[i], err)

@@ -139,15 +139,15 @@ static int build_dwconv(cln_node *node, cln_error *err)
     const bool vector = is_vector(node), data = node->dy.mem && node->dx[0].mem,
                params = node->dy.mem && node->grad[0].mem;
     const char *file = vector ? "depthwise.cl" : "depthwise_simt.cl";
-    char options[48] = "";
+    char options[64] = "", act[16];
     depthwise *m = calloc(1, sizeof *m);
     if (!m)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
                         node->layer->index);
     node->impl = m;
     if (vector)
-        snprintf(options, sizeof options, "-D V=%d -D K=%d", node->tune.v,
-                 cln_layer_int(node->layer, "k"));
+        snprintf(options, sizeof options, "-D V=%d -D K=%d%s", node->tune.v, cln_layer_int(node->layer, "k"),
+                 cln_conv_act_option(node, act));
     int rc = cln_kernel_new(node->dev, file, vector ? "depthwise_fwd" : "depthwise_fwd_simt",
                             options, &m->fwd, err);
     if (!rc && data)
