@@ -171,6 +171,27 @@ START_TEST(build_error_names_the_place)
 }
 END_TEST
 
+START_TEST(files_in_files)
+{
+    cln_error err = {0};
+    cln_program *p = NULL;
+    write_kernel("outer.cl", "#include \"middle.h\"\nkernel void f(global int *y)\n{\n    y[0] = MIDDLE;\n}\n");
+    write_kernel("middle.h", "#include \"inner.h\"\n#define MIDDLE (INNER + nonsense)\n");
+    write_kernel("inner.h", "#define INNER 1\n#define nonsense 2\n");
+    cln_device *dev = open_device();
+    ck_assert_msg(cln_program_get(dev, "outer.cl", "", &p, &err) == CLN_OK, "%s", err.text);
+    /* Lines are counted on behind what was included. */
+    write_kernel("inner.h", "#define INNER 1\n");
+    ck_assert_int_eq(cln_program_get(dev, "outer.cl", "-D AGAIN", &p, &err), CLN_ERR_BUILD);
+    ck_assert_msg(strstr(err.text, "outer.cl:4:12") != NULL, "text: %s\nlog: %s", err.text, err.log);
+    /* One that includes itself is refused. */
+    write_kernel("inner.h", "#include \"middle.h\"\n");
+    ck_assert_int_eq(cln_program_get(dev, "outer.cl", "-D ROUND", &p, &err), CLN_ERR_INTERNAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "included"));
+    cln_device_close(dev);
+}
+END_TEST
+
 START_TEST(unknown_file_and_kernel)
 {
     cln_error err = {0};
@@ -337,6 +358,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, shared_by_file_and_options);
     tcase_add_test(t, build_error_names_the_place);
+    tcase_add_test(t, files_in_files);
     tcase_add_test(t, unknown_file_and_kernel);
     tcase_add_test(t, embedded_files);
     tcase_add_test(t, cache_hit);
