@@ -27,8 +27,8 @@ class Layer:
 
 
 def parse(line):
-    """(label or None, word, value of the first attribute (or add's label) or None, named attributes)"""
-    words = line.split()
+    """(label or None, word, value of the first attribute (or add's label) or None, named attributes); $act is clnorm's default"""
+    words = ["relu" if word == "$act" else word for word in line.split()]
     label = words.pop(0)[:-1] if words[0].endswith(":") else None
     first = next((word for word in words[1:] if "=" not in word), None)
     return label, words[0], first, dict(word.split("=") for word in words[1:] if "=" in word)
