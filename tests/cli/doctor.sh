@@ -104,6 +104,7 @@ check "a kernel that does not compile is shown" grep -q 'stages.cl .*does not bu
 check "the others are checked all the same" passes loss vector
 
 # ---- what is remembered, and what is not
+CLNORM_CACHE_DIR=$PWD/remembered # nobody else's
 break_kernel loss.cl "1 s|^|/* $$ */ |" # harmless, but a source that no run has seen
 before=$(remembered)
 # shellcheck disable=SC2086 # words
