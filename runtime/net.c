@@ -204,7 +204,7 @@ static int set_attrs(const parser *p, cln_layer *layer, char **word, int count)
         layer->attr[i] = op->attrs[i].value;
     for (int i = 0; i < count; i++) {
         const char *equals = strchr(word[i], '=');
-        if (!known.text[0])
+        if (!op->attrs || !known.text[0])
             return fail_at(p, word[i], "%s has no attributes", op->word);
         if (!equals && i > 0)
             return fail_at(p, word[i],
