@@ -57,7 +57,8 @@ static cln_train_memory measure(const cln_train_options *o)
 {
     const cln_shape image = {1, sample->h, sample->w, sample->c};
     cln_train_memory m;
-    OK(cln_train_measure(dev, o, image, sample->classes, (int)sample->n_train, (int)sample->n_test, &m, &err));
+    OK(cln_train_measure(dev, o, image, sample->classes, (int)sample->n_train, (int)sample->n_test,
+                         &m, &err));
     return m;
 }
 
@@ -71,7 +72,8 @@ static void run(const cln_train_options *o, cln_trainer **out)
     cln_evaluation_clear(&e);
 }
 
-static const memory_case cases[] = {{"bn", 8, 0, 0, 0},   {"bn", 96, 0, 0.9, 0.2}, {"bn", 256, 0, 0, 0}, {"ln", 256, 0, 0, 0},
+static const memory_case cases[] = {{"bn", 8, 0, 0, 0},    {"bn", 96, 0, 0.9, 0.2},
+                                    {"bn", 256, 0, 0, 0},  {"ln", 256, 0, 0, 0},
                                     {"ln", 192, 96, 0, 0}, {"gn", 96, 96, 0, 0}};
 
 /* A case a process: what another one freed would be there to be used again. */
@@ -90,12 +92,13 @@ START_TEST(estimates_are_true)
     const size_t made = dev->made;
     run(&o, &t);
     const double grown = resident() - before;
-    printf("%s, batch %d, %d at a time: said %.1f MB, made %.1f, grown by %.1f\n", c->norm, c->batch, m.images, said / 1e6,
-           (double)(dev->made - made) / 1e6, grown / 1e6);
+    printf("%s, batch %d, %d at a time: said %.1f MB, made %.1f, grown by %.1f\n", c->norm,
+           c->batch, m.images, said / 1e6, (double)(dev->made - made) / 1e6, grown / 1e6);
     fflush(stdout);
     ck_assert_int_eq(m.images, t->micro);
     ck_assert_uint_eq(cln_train_memory_sum(&m), dev->made - made);
-    if (RESIDENT && before > 0 && dev->info.unified && said > 50e6) { /* below that, the driver's own counts */
+    if (RESIDENT && before > 0 && dev->info.unified &&
+        said > 50e6) { /* below that, the driver's own counts */
         ck_assert_double_gt(grown, 0.9 * said);
         ck_assert_double_lt(grown, 1.1 * said);
     }
