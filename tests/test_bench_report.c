@@ -313,11 +313,6 @@ START_TEST(damaged_members)
 }
 END_TEST
 
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
-
 START_TEST(files_that_are_no_reports)
 {
     refuse_report("missing.json", CLN_ERR_IO, "missing.json");

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "ops/conv.h"
+#include "ops/naive.h"
 
 enum { GUARD = 4096, POISON = 0x7fc0dead, MAX_TENSORS = 24 };
 static const double tolerance = 1e-5; /* of the largest reference value */
@@ -19,26 +21,15 @@ typedef struct shape {
 static const cln_conv_impl *const impls[] = {&cln_conv_vector, &cln_conv_winograd, &cln_conv_pointwise};
 static const cln_conv_impl *impl; /* the one under test */
 
-static cln_device *dev;
-static cln_error err;
 static cln_tensor wholes[MAX_TENSORS], views[MAX_TENSORS];
 static int n_tensors;
 static uint32_t random_state;
 
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
 static void setup(void)
 {
-    err = (cln_error){0};
     n_tensors = 0;
     random_state = 1;
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_open();
 }
 
 /* Every float of it and of the guards round it is poison. */
@@ -204,50 +195,6 @@ static void run_twice(cln_node *node, shape s, int direction, cln_tensor saved,
     impl->destroy(state);
 }
 
-/* ---- references: visit every pair of input and output element that a tap joins -------------------- */
-
-typedef struct tap {
-    size_t x, y, w; /* element of the image, the output, the weights */
-} tap;
-
-static void visit(shape s, void (*f)(void *arg, tap t), void *arg)
-{
-    const cln_conv_shape c = conv_shape(s);
-    for (int n = 0; n < s.run; n++)
-        for (int oy = 0; oy < c.ho; oy++)
-            for (int ox = 0; ox < c.wo; ox++)
-                for (int ky = 0; ky < s.k; ky++)
-                    for (int kx = 0; kx < s.k; kx++) {
-                        const int iy = oy * s.stride + ky - s.pad, ix = ox * s.stride + kx - s.pad;
-                        if (iy < 0 || iy >= s.h || ix < 0 || ix >= s.w)
-                            continue;
-                        f(arg, (tap){(((size_t)n * s.h + iy) * s.w + ix) * s.ci,
-                                     (((size_t)n * c.ho + oy) * c.wo + ox) * s.co,
-                                     ((size_t)ky * s.k + kx) * s.ci * s.co});
-                    }
-}
-
-typedef struct reference {
-    int ci, co;
-    const float *x, *w, *dy;
-    double *y, *dx, *dw;
-} reference;
-
-static void add_tap(void *arg, tap t)
-{
-    const reference *r = arg;
-    for (int i = 0; i < r->ci; i++)
-        for (int o = 0; o < r->co; o++) {
-            const size_t x = t.x + i, y = t.y + o, w = t.w + (size_t)i * r->co + o;
-            if (r->y)
-                r->y[y] += (double)r->x[x] * r->w[w];
-            if (r->dx)
-                r->dx[x] += (double)r->dy[y] * r->w[w];
-            if (r->dw)
-                r->dw[w] += (double)r->x[x] * r->dy[y];
-        }
-}
-
 static double *doubles(size_t count)
 {
     double *p = calloc(count, sizeof *p);
@@ -320,9 +267,7 @@ static void check_forward(shape s, double bias_middle)
 
     float *y = read_back(node.y);
     double *want = doubles(image * s.n);
-    for (size_t i = 0; s.bias && i < image * s.n; i++)
-        want[i] = b[i % s.co];
-    visit(s, add_tap, &(reference){.ci = s.ci, .co = s.co, .x = x, .w = w, .y = want});
+    naive_conv_fwd(&c, s.run, x, w, b, want);
     compare("y", s, y, want, image * s.run);
     check_untouched("y", s, y, image * s.run, image * s.n);
     check_stats(s, y, stage.stats, rows);
@@ -461,9 +406,9 @@ static void check_backward_data(shape s, bool accumulate, int pool, bool relu, b
 
     float *dx = read_back(node.dx[0]);
     double *want = doubles(image * s.n);
-    for (size_t i = 0; accumulate && i < image * s.n; i++)
-        want[i] = before[i];
-    visit(s, add_tap, &(reference){.ci = s.ci, .co = s.co, .dy = dy, .w = w, .dx = want});
+    naive_conv_bwd_data(&c, s.run, dy, w, want);
+    for (size_t i = 0; before && i < image * s.run; i++)
+        want[i] += before[i];
     compare("dx", s, dx, want, image * s.run);
     if (accumulate)
         ck_assert_int_eq(memcmp(dx + image * s.run, before + image * s.run,
@@ -539,18 +484,15 @@ static void check_backward_params(shape s)
               (const float *[]){NULL, NULL}, 1 + s.bias);
 
     float *dw = read_back(node.grad[0]);
-    double *want = doubles(nw);
-    visit(s, add_tap, &(reference){.ci = s.ci, .co = s.co, .x = x, .dy = dy, .dw = want});
+    double *want = doubles(nw), *want_bias = doubles(s.co);
+    naive_conv_bwd_params(&c, s.run, x, dy, want, s.bias ? want_bias : NULL);
     compare("dw", s, dw, want, nw);
     if (s.bias) {
         float *db = read_back(node.grad[1]);
-        double *sum = doubles(s.co);
-        for (size_t i = 0; i < ny / s.n * s.run; i++)
-            sum[i % s.co] += dy[i];
-        compare("db", s, db, sum, s.co);
+        compare("db", s, db, want_bias, s.co);
         free(db);
-        free(sum);
     }
+    free(want_bias);
     free(x);
     free(dy);
     free(dw);
@@ -611,7 +553,7 @@ int main(void)
     Suite *suite = suite_create("conv_vector");
     TCase *c = tcase_create("conv_vector");
     tcase_set_timeout(c, 300); /* a cold compile on a busy machine */
-    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_checked_fixture(c, setup, device_close);
     tcase_add_loop_test(c, forward_matches_the_reference, 0, COUNT(forward_shapes));
     tcase_add_test(c, statistics_survive_a_large_mean);
     tcase_add_loop_test(c, backward_data_matches_the_reference, 0, COUNT(backward_shapes));

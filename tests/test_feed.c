@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "feed.h"
 #include "philox.h"
 
 enum { N = 64, C = 3, H = 7, W = 10, PIXELS = C * H * W, SHIFT = 2 };
 static const float mean[4] = {0.5f, 0.4f, 0.3f, 0.2f}, deviation[4] = {0.25f, 0.2f, 0.3f, 0.5f};
 static uint8_t images[N * 4 * H * W], labels[N];
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
 static void setup(void)
 {
@@ -24,13 +21,7 @@ static void setup(void)
         images[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
     for (int i = 0; i < N; i++)
         labels[i] = (uint8_t)(i % 7);
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_open();
 }
 
 static cln_feed *new_feed(int c)
@@ -353,7 +344,7 @@ int main(void)
 {
     Suite *suite = suite_create("feed");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, setup, device_close);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_test(tcase, plain_batches);
     tcase_add_test(tcase, shuffled_batches);

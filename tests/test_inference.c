@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/step.h"
 #include "common/values.h"
 
@@ -20,21 +21,6 @@ static const char *const models[] = {"s8", "s8r",
 enum { MODELS = 3, NORMS = 3 };
 /* How many convolutions and dense layers finish a stage. */
 static const int finished[MODELS][NORMS] = {{10, 0, 10}, {10, 0, 10}, {6, 2, 6}};
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
-static void setup(void)
-{
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
-}
 
 /* Weights as training might leave them, the norms' parameters and running statistics included. */
 static void set_weights(cln_plan *plan, uint32_t seed)
@@ -148,7 +134,7 @@ int main(void)
 {
     Suite *suite = suite_create("inference");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, device_open, device_close);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, all_ways_agree, 0, MODELS * NORMS);
     tcase_add_test(tcase, folded_once);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/on_device.h"
 #include "kernel.h"
 #include "philox.h"
 
@@ -35,10 +36,6 @@ static const char kernels_cl[] =
     "}\n";
 
 static char folder[256];
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
 static void setup(void)
 {
@@ -58,8 +55,7 @@ static void setup(void)
 static void teardown(void)
 {
     char path[300];
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_close();
     snprintf(path, sizeof path, "%s/k.cl", folder);
     unlink(path);
     rmdir(folder);

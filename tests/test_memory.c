@@ -6,15 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/on_device.h"
 #include "dataset.h"
 #include "options.h"
 #include "train.h"
 
-static cln_device *dev;
 static cln_dataset *sample;
-static cln_error err;
 
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s\n%s", err.text, err.log)
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 /* AddressSanitizer has memory of its own for each byte of ours. */

@@ -5,26 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/values.h"
 #include "ops/stages.h"
 
-static cln_device *dev;
-static cln_error err;
 static const char *const norms[] = {"bn", "ln", "gn", "in"};
 static const cln_class both[] = {CLN_CLASS_VECTOR, CLN_CLASS_SIMT};
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
-static void setup(void)
-{
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
-}
 
 static double *widen(const float *values, size_t count)
 {
@@ -235,7 +221,7 @@ int main(void)
 {
     Suite *suite = suite_create("norm");
     TCase *device = tcase_create("device");
-    tcase_add_checked_fixture(device, setup, teardown);
+    tcase_add_checked_fixture(device, device_open, device_close);
     tcase_set_timeout(device, 300); /* a cold cache means compiling */
     tcase_add_loop_test(device, shapes, 0, 2);
     tcase_add_loop_test(device, groups, 0, 2);

@@ -5,25 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/step.h"
 #include "ops/training.h"
 #include "train.h"
 
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
-static void setup(void)
-{
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
-}
 
 /* ---- the optimisers ------------------------------------------------------------------------------ */
 
@@ -166,7 +152,7 @@ int main(void)
 {
     Suite *suite = suite_create("optim");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, device_open, device_close);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, optimisers, 0, 2);
     tcase_add_test(tcase, decayed_first);

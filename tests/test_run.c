@@ -1,4 +1,4 @@
-/* The folder of a run and the file helpers below it: who may write, what is kept, what a failure leaves. */
+/* The folder of a run: who may write, what is kept, what a failure leaves. */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,162 +31,6 @@ static void failed(int rc, int code, const char *say)
     ck_assert_int_eq(err.code, code);
     ck_assert_msg(strstr(err.text, say) != NULL, "'%s' is not in: %s", say, err.text);
 }
-
-static void put_text(const char *name, const char *text)
-{
-    put(name, text, strlen(text));
-}
-
-static void holds(const char *name, const char *text)
-{
-    blob b = get(name);
-    b.bytes[b.size] = '\0';
-    ck_assert_str_eq(b.bytes, text);
-    free(b.bytes);
-}
-
-static void limit_files(rlim_t bytes) /* RLIM_INFINITY: as far as the hard limit goes */
-{
-    struct rlimit r;
-    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &r), 0);
-    r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &r), 0);
-    signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
-}
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-START_TEST(paths)
-{
-    char out[8];
-
-    OK(cln_path_join(out, sizeof out, "a", "b", &err));
-    ck_assert_str_eq(out, "a/b");
-    OK(cln_path_join(out, sizeof out, "a/", "b", &err));
-    ck_assert_str_eq(out, "a/b");
-    OK(cln_path_join(out, sizeof out, "", "b", &err));
-    ck_assert_str_eq(out, "b");
-    OK(cln_path_join(out, sizeof out, "a", "/b", &err));
-    ck_assert_str_eq(out, "/b");
-    OK(cln_path_join(out, sizeof out, "abc", "def", &err));
-    failed(cln_path_join(out, sizeof out, "abcd", "efg", &err), CLN_ERR_ARGUMENT, "too long");
-}
-END_TEST
-
-START_TEST(folders)
-{
-    struct stat info;
-
-    OK(cln_dir_make(at("a/b//c/"), &err));
-    ck_assert_int_eq(stat(at("a/b/c"), &info), 0);
-    ck_assert(S_ISDIR(info.st_mode));
-    OK(cln_dir_make(at("a/b/c"), &err));
-    put_text("file", "x");
-    failed(cln_dir_make(at("file"), &err), CLN_ERR_IO, "a part of this path is a file");
-    failed(cln_dir_make(at("file/d"), &err), CLN_ERR_IO, "a part of this path is a file");
-    failed(cln_dir_make("", &err), CLN_ERR_ARGUMENT, "empty");
-    holds("file", "x");
-}
-END_TEST
-
-START_TEST(whole_reads)
-{
-    unsigned char *bytes = NULL;
-    size_t n = 99;
-
-    put_text("file", "12345");
-    OK(cln_file_read_all(at("file"), 5, &bytes, &n, &err));
-    ck_assert_uint_eq(n, 5);
-    ck_assert_str_eq((char *)bytes, "12345");
-    free(bytes);
-    bytes = NULL;
-    n = 99;
-    failed(cln_file_read_all(at("file"), 4, &bytes, &n, &err), CLN_ERR_DATA, "too large");
-    failed(cln_file_read_all(at("none"), 4, &bytes, &n, &err), CLN_ERR_IO, "cannot open");
-    failed(cln_file_read_all(at(""), 4, &bytes, &n, &err), CLN_ERR_IO, "is a folder");
-    ck_assert_int_eq(mkfifo(at("pipe"), 0600), 0);
-    failed(cln_file_read_all(at("pipe"), 4, &bytes, &n, &err), CLN_ERR_IO, "device or pipe");
-    ck_assert_ptr_null(bytes);
-    ck_assert_uint_eq(n, 99);
-}
-END_TEST
-
-START_TEST(atomic_writes)
-{
-    struct stat info;
-    mode_t mask = umask(027);
-
-    OK(cln_file_write_atomic(at("file"), "old", 3, &err));
-    umask(mask);
-    ck_assert_int_eq(stat(at("file"), &info), 0);
-    ck_assert_int_eq(info.st_mode & 0777, 0640); /* as any new file, not a temporary's 0600 */
-    OK(cln_file_write_atomic(at("file"), "newer", 5, &err));
-    holds("file", "newer");
-    OK(cln_file_write_atomic(at("file"), "", 0, &err));
-    holds("file", "");
-    put_text("file", "old");
-
-    static char big[100000];
-    limit_files(50000);
-    int rc = cln_file_write_atomic(at("file"), big, sizeof big, &err);
-    limit_files(RLIM_INFINITY);
-    failed(rc, CLN_ERR_IO, "ulimit -f");
-    holds("file", "old");
-
-    failed(cln_file_write_atomic(at("none/file"), "x", 1, &err), CLN_ERR_IO, "No such file");
-    failed(cln_file_write_atomic(at("file/below"), "x", 1, &err), CLN_ERR_IO, "is a file");
-    failed(cln_file_write_atomic(at("dir/"), "x", 1, &err), CLN_ERR_ARGUMENT, "names a folder");
-    ck_assert_int_eq(mkdir(at("dir"), 0777), 0);
-    failed(cln_file_write_atomic(at("dir"), "x", 1, &err), CLN_ERR_IO, "cannot replace");
-    ck_assert_int_eq(rmdir(at("dir")), 0);
-    ck_assert_int_eq(unlink(at("file")), 0);
-    ck_assert_msg(rmdir(at("")) == 0, "a temporary file was left");
-    scratch_new(); /* for the teardown */
-}
-END_TEST
-
-START_TEST(appended_lines)
-{
-    char longer[5000];
-
-    OK(cln_file_append_line(at("log"), "one", &err));
-    OK(cln_file_append_line(at("log"), "two", &err));
-    holds("log", "one\ntwo\n");
-    memset(longer, 'x', sizeof longer);
-    longer[sizeof longer - 1] = '\0';
-    limit_files(4096); /* the line fits in part: that part is taken back */
-    int rc = cln_file_append_line(at("log"), longer, &err);
-    limit_files(RLIM_INFINITY);
-    failed(rc, CLN_ERR_IO, "log");
-    holds("log", "one\ntwo\n");
-    failed(cln_file_append_line(at("none/log"), "x", &err), CLN_ERR_IO, "cannot append");
-    failed(cln_file_append_line(at(""), "x", &err), CLN_ERR_IO, "cannot append");
-}
-END_TEST
-
-START_TEST(hashes) /* FIPS 180-2's examples */
-{
-    char hex[CLN_SHA256_HEX];
-
-    OK(cln_sha256_hex("abc", 3, hex, &err));
-    ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    OK(cln_sha256_hex("", 0, hex, &err));
-    ck_assert_str_eq(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-}
-END_TEST
-
-START_TEST(temporary_names)
-{
-    ck_assert(cln_file_is_temporary_of(".a.json.123-0.tmp", "a.json"));
-    ck_assert(!cln_file_is_temporary_of("a.json", "a.json"));
-    ck_assert(!cln_file_is_temporary_of(".a.json.123-0.tmp", "a"));
-    ck_assert(!cln_file_is_temporary_of(".a.json.123-0.tmp~", "a.json"));
-    ck_assert(!cln_file_is_temporary_of(".a.json.-0.tmp", "a.json"));
-    ck_assert(!cln_file_is_temporary_of(".a.json.1-.tmp", "a.json"));
-    ck_assert(!cln_file_is_temporary_of(".a.json.x-0.tmp", "a.json"));
-    ck_assert(!cln_file_is_temporary_of(".a.json", "a.json"));
-}
-END_TEST
 
 /* ---- opening a run --------------------------------------------------------------------------- */
 
@@ -222,7 +66,7 @@ START_TEST(new_run)
     json_t *config = json_pack("{s:s, s:f, s:[i,i]}", "model", "s8", "lr", 0.1, "list", 1, 2);
     OK(cln_run_begin(&run, config, &err));
     json_decref(config);
-    holds("deep/er/run/config.json",
+    holds_text("deep/er/run/config.json",
           "{\n  \"model\": \"s8\",\n  \"lr\": 0.1,\n  \"list\": [\n    1,\n    2\n  ]\n}\n");
     OK(cln_run_path(&run, CLN_RUN_CURVES, path, &err));
     ck_assert_str_eq(path, at("deep/er/run/curves.png"));
@@ -257,9 +101,9 @@ START_TEST(what_is_there)
     failed(open_run(CLN_RUN_RESUME), CLN_ERR_EXISTS, "is finished");
     OK(open_run(CLN_RUN_OVERWRITE));
 
-    holds(in_run(CLN_RUN_CHECKPOINT), "x"); /* opening removes nothing */
-    holds(in_run(CLN_RUN_SUMMARY), "{}");
-    holds(in_run("notes.txt"), "mine");
+    holds_text(in_run(CLN_RUN_CHECKPOINT), "x"); /* opening removes nothing */
+    holds_text(in_run(CLN_RUN_SUMMARY), "{}");
+    holds_text(in_run("notes.txt"), "mine");
 }
 END_TEST
 
@@ -297,11 +141,11 @@ START_TEST(overwrite)
     cln_run_close(&run);
     for (int i = 0; i < N_MADE; i++)
         ck_assert(cln_file_exists(at(in_run(made[i]))) == (strcmp(made[i], CLN_RUN_CONFIG) == 0));
-    holds(in_run(CLN_RUN_CONFIG), "{}\n");
+    holds_text(in_run(CLN_RUN_CONFIG), "{}\n");
     for (int i = 0; i < N_FOREIGN; i++)
-        holds(in_run(foreign[i]), "mine");
-    holds(in_run("sub/config.json"), "mine");
-    holds("elsewhere", "mine");
+        holds_text(in_run(foreign[i]), "mine");
+    holds_text(in_run("sub/config.json"), "mine");
+    holds_text("elsewhere", "mine");
     ck_assert(!cln_file_exists(at(in_run(".checkpoint.safetensors.4711-0.tmp"))));
 }
 END_TEST
@@ -315,7 +159,7 @@ START_TEST(unwritable)
            "file: Not a directory");
     failed(cln_run_open(&run, at("file"), CLN_RUN_NEW, &err), CLN_ERR_IO, "choose another folder");
     ck_assert(!run.lock.held);
-    holds("file", "mine");
+    holds_text("file", "mine");
     if (geteuid() == 0)
         return;
     OK(cln_dir_make(at("locked"), &err));
@@ -341,7 +185,7 @@ START_TEST(full_disk)
     limit_files(RLIM_INFINITY);
     json_decref(config);
     failed(rc, CLN_ERR_IO, "config.json");
-    holds(in_run(CLN_RUN_CONFIG), "{}");
+    holds_text(in_run(CLN_RUN_CONFIG), "{}");
     cln_run_close(&run);
 }
 END_TEST
@@ -429,7 +273,7 @@ static void holds_lines(int n, const char *tail)
     char text[2048];
     snprintf(text, sizeof text, "%s%s%s%s", n > 0 ? lines[0] : "", n > 1 ? lines[1] : "",
              n > 2 ? lines[2] : "", tail);
-    holds(in_run(CLN_RUN_METRICS), text);
+    holds_text(in_run(CLN_RUN_METRICS), text);
 }
 
 START_TEST(metrics_round_trip)
@@ -510,7 +354,7 @@ START_TEST(metrics_damaged)
     put_text(in_run(CLN_RUN_METRICS), text);
     failed(cln_run_cut_metrics(&run, 1, &err), CLN_ERR_DATA,
            "metrics.jsonl:2: not a line of metrics");
-    holds(in_run(CLN_RUN_METRICS), text);
+    holds_text(in_run(CLN_RUN_METRICS), text);
     failed(cln_metrics_read(at(in_run(CLN_RUN_METRICS)), &m, &n, &err), CLN_ERR_DATA,
            "metrics.jsonl:2:");
     ck_assert_ptr_null(m);
@@ -568,7 +412,7 @@ START_TEST(summary)
     OK(cln_run_open(&run, at("run"), CLN_RUN_NEW, &err));
     OK(cln_run_write_summary(&run, &s, &err));
     cln_run_close(&run);
-    holds(in_run(CLN_RUN_SUMMARY),
+    holds_text(in_run(CLN_RUN_SUMMARY),
           "{\n  \"model\": \"s8 ?\",\n  \"norm\": \"ln\",\n  \"params\": 46074,\n"
           "  \"epochs\": 3,\n  \"train_acc\": 70.0,\n  \"test_acc\": 79.0,\n"
           "  \"best_test_acc\": 80.31,\n  \"best_epoch\": 2,\n"
@@ -583,13 +427,6 @@ int main(void)
     Suite *s = suite_create("run");
     TCase *t = tcase_create("run");
     tcase_add_checked_fixture(t, setup, scratch_remove);
-    tcase_add_test(t, paths);
-    tcase_add_test(t, folders);
-    tcase_add_test(t, whole_reads);
-    tcase_add_test(t, atomic_writes);
-    tcase_add_test(t, appended_lines);
-    tcase_add_test(t, hashes);
-    tcase_add_test(t, temporary_names);
     tcase_add_test(t, new_run);
     tcase_add_test(t, what_is_there);
     tcase_add_test(t, no_run_to_resume);

@@ -6,27 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/scratch.h"
+#include "common/step.h"
 #include "common/stripes.h"
 
 static const char *program;
 static cln_dataset data;
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
 static void setup(void)
 {
     data = stripes_new();
     scratch_new();
-    OK(cln_device_open(NULL, false, &dev, &err));
+    device_open();
 }
 
 static void teardown(void)
 {
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_close();
     scratch_remove();
     stripes_clear(&data);
 }
@@ -405,13 +402,8 @@ START_TEST(parts_of_a_batch)
         OK(cln_trainer_epoch(t, NULL, NULL, &m, NULL, &err));
         OK(cln_state_get(t, &s[i], &err));
         cln_trainer_free(t);
-        double largest = 0.0, worst = 0.0;
-        for (size_t k = 0; k < s[i].n_weights; k++) {
-            const double a = s[0].weights[k], b = s[i].weights[k];
-            largest = fmax(largest, fabs(a));
-            worst = fmax(worst, fabs(b - a));
-        }
-        ck_assert_msg(worst <= 2e-5 * largest, "parts of %d: off by %g of %g", micro[i], worst, largest);
+        const double worst = cln_test_apart(s[0].weights, s[i].weights, s[i].n_weights);
+        ck_assert_msg(worst <= 2e-5, "parts of %d: off by %g of the largest", micro[i], worst);
         ck_assert(i == 0 || worst > 0.0); /* another order of additions: it was really done */
         ck_assert_int_eq((int)s[i].totals.images, STRIPES_TRAIN);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/scratch.h"
 #include "common/stripes.h"
 #include "checkpoint.h"
@@ -15,22 +16,17 @@
 #include "ops/training.h"
 
 static cln_dataset data;
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
 static void setup(void)
 {
     data = stripes_new();
     scratch_new();
-    OK(cln_device_open(NULL, false, &dev, &err));
+    device_open();
 }
 
 static void teardown(void)
 {
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_close();
     scratch_remove();
     stripes_clear(&data);
 }
@@ -118,12 +114,8 @@ static void follow(double *average, const float *values, size_t n, double decay,
 
 static void hold(const float *got, const double *want, size_t n)
 {
-    double largest = 0, worst = 0;
-    for (size_t i = 0; i < n; i++) {
-        largest = fmax(largest, fabs(want[i]));
-        worst = fmax(worst, fabs(got[i] - want[i]));
-    }
-    ck_assert_msg(worst <= 1e-6 * largest, "off by %g of %g", worst, largest);
+    const cln_test_difference d = cln_test_compare(got, want, n);
+    ck_assert_msg(d.finite && d.max <= 1e-6, "off by %g of the largest", d.max);
 }
 
 /* Weights and running statistics of batch norm, step by step, by a decay that the first steps do not reach and by one

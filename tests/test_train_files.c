@@ -4,26 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/scratch.h"
 #include "common/stripes.h"
 
 static cln_dataset data;
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
 
 static void setup(void)
 {
     data = stripes_new();
     scratch_new();
-    OK(cln_device_open(NULL, false, &dev, &err));
+    device_open();
 }
 
 static void teardown(void)
 {
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
+    device_close();
     scratch_remove();
     stripes_clear(&data);
 }

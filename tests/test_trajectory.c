@@ -7,27 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/trajectory.h"
 
 static const char *const models[] = {"s8", "s8r", "resnet20"};
 static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
 static const cln_plan_options variants[] = {{{CLN_CLASS_VECTOR, -1}, true, false, false},
                                             {{CLN_CLASS_SIMT, CLN_CONV_SIMT}, true, false, false}};
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
-static void setup(void)
-{
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
-}
 
 START_TEST(follows_pytorch)
 {
@@ -59,7 +45,7 @@ int main(void)
 {
     Suite *suite = suite_create("trajectory");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, device_open, device_close);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, follows_pytorch, 0, 6);
     tcase_add_test(tcase, missing);

@@ -4,17 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/on_device.h"
 #include "common/scratch.h"
 #include "file.h"
 #include "ops/conv.h"
 #include "program.h"
 #include "tuning.h"
 
-static cln_device *dev;
-static cln_error err;
 static char told[2048];
 
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s\n%s", err.text, err.log)
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 static void notice(void *arg, const char *text)

@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <check.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,28 @@ void scratch_new(void)
 void scratch_remove(void)
 {
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void put_text(const char *name, const char *text)
+{
+    put(name, text, strlen(text));
+}
+
+void holds_text(const char *name, const char *text)
+{
+    blob b = get(name);
+    b.bytes[b.size] = '\0';
+    ck_assert_str_eq(b.bytes, text);
+    free(b.bytes);
+}
+
+void limit_files(rlim_t bytes)
+{
+    struct rlimit r;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &r), 0);
+    r.rlim_cur = bytes < r.rlim_max ? bytes : r.rlim_max;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &r), 0);
+    signal(SIGXFSZ, bytes == RLIM_INFINITY ? SIG_DFL : SIG_IGN);
 }
 
 void put_gzip(const char *name, const void *bytes, size_t n)
