@@ -10,7 +10,7 @@
 //
 // Layout: images (N, H, W, C), weights (K, K, Cin, Cout), all float, no padding. Vectors run along
 // the OUTPUT's channels (for dx: along ci), which must be a multiple of V * NV.
-// What is specialised: V, NV, P and PW. Every size, K, the stride and the epilogues come at run
+// What is specialised: V, NV, P, PW, PS and ACT. Every size, K, the stride and the epilogues come at run
 // time, so that all layers of a network share one or two programs.
 //
 // Every kernel is built round one register tile: T broadcast scalars times NV vectors, that is T*NV

@@ -268,7 +268,7 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 // ---- backward-params ---------------------------------------------------------------------------------------------------
 
 // dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros. With a stage behind it is made, and
-// left at dy for backward-data if that is wanted (keep).
+// left at dy (keep) for those that read it after: backward-data, db.
 APART void gradient_of_tiles(global float *dy, stage_behind s, int keep, int n0, int r0, int r1, int oh, int ow,
                               int oc, wino_tiles t, local vec *mb)
 {

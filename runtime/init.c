@@ -42,10 +42,12 @@ int cln_init_dirac(cln_plan *plan, cln_error *err)
         if (!is_convolution(slot) || slot->layer == plan->net->n_layers - 1)
             continue;
         rc = read_weights(plan, slot, &w, err);
-        const int centre = w.k / 2 * w.k + w.k / 2, all = w.k * w.k * w.in, passed = w.in < w.out ? w.in : w.out;
+        const bool depthwise = w.in < plan->net->layers[slot->layer].in[0].c;
+        const int centre = w.k / 2 * w.k + w.k / 2, all = w.k * w.k * w.in;
+        const int passed = depthwise || w.out < w.in ? w.out : w.in;
         for (int j = 0; !rc && j < all; j++)
             for (int o = 0; o < passed; o++)
-                w.values[j * w.out + o] = j == centre * w.in + o;
+                w.values[j * w.out + o] = j == centre * w.in + (depthwise ? 0 : o);
         if (!rc)
             rc = write_weights(plan, &w, err);
         free(w.values);
@@ -128,7 +130,7 @@ int cln_init_whiten(cln_plan *plan, const cln_dataset *data, size_t images, cln_
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while making initial weights");
     if (!rc) {
         double *cov = room, *vectors = cov + n * n, *patch = vectors + n * n, *sum = patch + n;
-        covariance(data, images, images > SAMPLE ? images / SAMPLE : 1, w.k, patch, sum, cov);
+        covariance(data, images, (images + SAMPLE - 1) / SAMPLE, w.k, patch, sum, cov);
         cln_eigen_symmetric(cov, vectors, (int)n);
         set_filters(&w, cov, vectors);
         rc = write_weights(plan, &w, err);

@@ -7,7 +7,7 @@
 struct cln_dataset;
 
 /* Convolutions begin as passing on what they read: output channel o < min(inputs, outputs) is the centre of input channel
- * o alone (Zagoruyko & Komodakis 2017); the further outputs stay as they were drawn, and so does the layer that gives the
+ * o alone (Zagoruyko & Komodakis 2017), every one of a depthwise convolution; the further outputs stay as they were drawn, and so does the layer that gives the
  * logits. */
 int cln_init_dirac(cln_plan *plan, cln_error *err);
 

@@ -8,6 +8,8 @@
 #ifndef CLN_OP_H
 #define CLN_OP_H
 
+#include <math.h>
+
 #include "kernel.h"
 #include "tensor.h"
 #include "tune.h"
@@ -199,5 +201,10 @@ static inline int cln_layer_int(const cln_layer *layer, const char *name)
 
 /* Divides, rounding up. */
 static inline int cln_div_up(int a, int b) { return (a + b - 1) / b; }
+static inline int cln_min(int a, int b) { return a < b ? a : b; }
+static inline int cln_max(int a, int b) { return a > b ? a : b; }
+
+/* The least value that a stage lets through. */
+static inline float cln_stage_floor(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
 
 #endif

@@ -74,7 +74,8 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
     const cln_net *net = plan->net;
     cln_stage *stage = plan->nodes[host].stage;
     const int from = net->layers[host].input[0];
-    if (stage->norm && from >= 0 && net->layers[from].op->stat_rows) {
+    const bool known = plan->options.inference && net->layers[host].op->known_statistics;
+    if (stage->norm && !known && from >= 0 && net->layers[from].op->stat_rows) {
         cln_node *producer = &plan->nodes[from];
         stage->stat_rows = net->layers[from].op->stat_rows(producer);
         producer->stats_for = stage->stat_rows ? stage : NULL;

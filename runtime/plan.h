@@ -70,8 +70,8 @@ int cln_plan_init(cln_plan *plan, uint32_t seed, cln_error *err);
 int cln_plan_forward(cln_plan *plan, const cln_pass *pass, cln_error *err);
 int cln_plan_backward(cln_plan *plan, const cln_pass *pass, cln_error *err);
 
-/* "images=32 class=vector width=16 local=1", then one line per layer: "0 conv fwd=vector bwd_data=- bwd_params=vector v=8 stats->1": what was resolved. The
- * text is malloc'ed; NULL when out of memory. Part of a run's config: a resumed run must get the same. */
+/* "images=32 class=vector width=16 local=1", then one line per layer, "0 conv fwd=vector bwd_data=- bwd_params=vector
+ * +stats": what was resolved. The text is malloc'ed; NULL when out of memory. Part of a run's config: a resumed run must get the same. */
 char *cln_plan_describe(const cln_plan *plan);
 
 #endif

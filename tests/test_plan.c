@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/on_device.h"
 #include "common/step.h"
 #include "common/trajectory.h"
 #include "common/values.h"
@@ -16,21 +17,6 @@ static const cln_shape input16 = {BATCH, CLN_TRAJECTORY_SIDE, CLN_TRAJECTORY_SID
 static const char *const models[] = {"s8", "s8r"};
 static const char *const norms[] = {"bn", "ln", "gn", "in", "none"};
 static const cln_plan_options fused = {{CLN_CLASS_AUTO, -1}, true, false, false};
-static cln_device *dev;
-static cln_error err;
-
-#define OK(call) ck_assert_msg((call) == CLN_OK, "%s: %s\n%s", err.where, err.text, err.log)
-
-static void setup(void)
-{
-    OK(cln_device_open(NULL, false, &dev, &err));
-}
-
-static void teardown(void)
-{
-    cln_program_cache_save(dev);
-    cln_device_close(dev);
-}
 
 /* ---- one step and what it leaves ----------------------------------------------------------------- */
 
@@ -157,6 +143,7 @@ START_TEST(fusion_happens)
         ck_assert_int_eq(times(text, " fused\n"), fuse ? 12 : 0); /* ten ReLUs, two pools */
         ck_assert_int_eq(times(text, "+stats"), fuse ? 10 : 0);
         ck_assert_int_eq(times(text, "+sums"), fuse ? 9 : 0); /* the last stage feeds gap */
+        ck_assert_int_eq(times(text, "+dz"), fuse ? 8 : 0);   /* the two that are pooled make it themselves */
         free(text);
         cln_test_step_free(&s);
     }
@@ -512,7 +499,7 @@ int main(void)
 {
     Suite *suite = suite_create("plan");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, device_open, device_close);
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, all_ways_agree, 0, 10);
     tcase_add_test(tcase, fusion_happens);

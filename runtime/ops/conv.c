@@ -120,7 +120,7 @@ int cln_conv_finishes(const cln_node *node)
 cln_conv_finish cln_conv_finish_of(const cln_node *node)
 {
     const cln_stage *stage = node->finishes ? node->finishes->stage : NULL;
-    return stage ? (cln_conv_finish){stage->relu ? 0.0 : -INFINITY, stage->pool} : (cln_conv_finish){-INFINITY, 1};
+    return stage ? (cln_conv_finish){cln_stage_floor(stage), stage->pool} : (cln_conv_finish){-INFINITY, 1};
 }
 
 const char *cln_conv_act_option(const cln_node *node, char out[16])
@@ -261,16 +261,27 @@ int cln_conv_backward(cln_node *node, const cln_pass *pass, cln_error *err)
     int rc = CLN_OK;
     if (!(pass->skip & CLN_SKIP_PARAMS))
         rc = run(node, CLN_CONV_BWD_PARAMS, pass, err);
-    if (!rc && !(pass->skip & CLN_SKIP_PARAMS) && standardises(node))
-        rc = gradient_of_raw(node, err);
     if (!rc && !(pass->skip & CLN_SKIP_DATA))
         rc = run(&standard, CLN_CONV_BWD_DATA, pass, err);
+    if (!rc && !(pass->skip & CLN_SKIP_PARAMS) && standardises(node)) /* either of them has made it */
+        rc = gradient_of_raw(node, err);
+    return rc;
+}
+
+int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, int count, int c, bool bias, int v,
+                       cln_error *err)
+{
+    const int first[] = {0, count}, n[] = {count, c}, per_item = 16 * v;
+    int rc = CLN_OK;
+    for (int k = 0; k < 1 + bias && !rc; k++)
+        rc = cln_run(sum, cln_range1((size_t)cln_div_up(n[k], per_item), 1), err, CLN_MEM(node->scratch),
+                     CLN_MEM(node->grad[k]), CLN_INT(chunks), CLN_INT(count + c), CLN_INT(first[k]), CLN_INT(n[k]));
     return rc;
 }
 
 /* ---- the conv layer -------------------------------------------------------------------------- */
 
-static cln_conv_shape shape_of(const cln_layer *layer)
+cln_conv_shape cln_conv_shape_of(const cln_layer *layer)
 {
     const int k = cln_layer_int(layer, "k"), pad = cln_layer_int(layer, "pad");
     const cln_shape in = layer->in[0], out = layer->out;
@@ -288,7 +299,7 @@ static cln_conv_shape shape_of(const cln_layer *layer)
 
 static int shape_conv(cln_layer *layer, cln_error *err)
 {
-    cln_conv_shape s = shape_of(layer);
+    cln_conv_shape s = cln_conv_shape_of(layer);
     int rc = cln_conv_window(&s, err);
     layer->out = (cln_shape){layer->in[0].n, s.ho, s.wo, cln_layer_int(layer, "c")};
     return rc;
@@ -296,7 +307,7 @@ static int shape_conv(cln_layer *layer, cln_error *err)
 
 static void params_conv(const cln_layer *layer, cln_params *out)
 {
-    const cln_conv_shape s = shape_of(layer);
+    const cln_conv_shape s = cln_conv_shape_of(layer);
     out->param[0] =
         (cln_param){"weight", {s.k, s.k, s.ci, s.co}, 4, CLN_INIT_KAIMING, s.k * s.k * s.ci, true};
     out->param[1] = (cln_param){"bias", {s.co}, 1, CLN_INIT_ZERO, 0, false};
@@ -305,31 +316,31 @@ static void params_conv(const cln_layer *layer, cln_params *out)
 
 static void cost_conv(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
 {
-    const cln_conv_shape s = shape_of(layer);
+    const cln_conv_shape s = cln_conv_shape_of(layer);
     cln_conv_cost(&s, layer->in[0].n, cost);
 }
 
 static void resolve_conv(cln_node *node, const cln_tune_request *request)
 {
-    const cln_conv_shape s = shape_of(node->layer);
+    const cln_conv_shape s = cln_conv_shape_of(node->layer);
     cln_conv_resolve(node, &s, request);
 }
 
 static void memory_conv(const cln_node *node, cln_memory *out)
 {
-    const cln_conv_shape s = shape_of(node->layer);
+    const cln_conv_shape s = cln_conv_shape_of(node->layer);
     cln_conv_memory(node, &s, out);
 }
 
 static int build_conv(cln_node *node, cln_error *err)
 {
-    const cln_conv_shape s = shape_of(node->layer);
+    const cln_conv_shape s = cln_conv_shape_of(node->layer);
     return cln_conv_build(node, &s, err);
 }
 
 static int strip_rows(const cln_node *node, int direction, int pool)
 {
-    const cln_conv_shape s = shape_of(node->layer);
+    const cln_conv_shape s = cln_conv_shape_of(node->layer);
     const cln_conv_impl *impl = impl_for(node, direction);
     return impl->strip_rows ? impl->strip_rows(&node->dev->info, &s, direction, pool) : 0;
 }

@@ -7,18 +7,18 @@
 
 #include "op.h"
 
-#include <math.h>
-
 typedef struct cln_conv_shape {
     int h, w, ci;     /* input image */
     int ho, wo, co;   /* output image */
     int k, stride, pad;
     bool bias;
-    bool
-        depthwise; /* a kernel for each channel: ci = co, weights (k, k, co); of the dwconv layer alone */
+    bool depthwise; /* a kernel for each channel: ci = co, weights (k, k, co) */
 } cln_conv_shape;
 
-/* Fills ho and wo. CLN_ERR_MODEL where the window is not odd or does not fit. (In conv.c.) */
+/* That of a layer with conv's attributes; ho, wo and co once layer->out is known. (In conv.c, as the next one.) */
+cln_conv_shape cln_conv_shape_of(const cln_layer *layer);
+
+/* Fills ho and wo. CLN_ERR_MODEL where the window is not odd or does not fit. */
 int cln_conv_window(cln_conv_shape *s, cln_error *err);
 
 enum { CLN_CONV_FWD, CLN_CONV_BWD_DATA, CLN_CONV_BWD_PARAMS };
@@ -33,8 +33,8 @@ typedef struct cln_conv_impl {
                    size_t *saved);
     /* Rows per strip of the statistics / sums epilogue in this direction; 0: has none. NULL: has none. */
     int (*strip_rows)(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool);
-    /* Whether backward-params (which runs first) can make dy as that of the stage behind, and leave it where
-     * backward-data finds it (node->behind). NULL: no. */
+    /* Whether backward-params (which runs first) can make dy as that of the stage behind (node->behind), and leave it
+     * at dy for backward-data, or make both gradients in one pass. NULL: no. */
     bool (*derives)(const cln_node *node, const cln_stage *stage);
     bool applies; /* forward and backward-params can read a stage's z for x (node->applies) */
     int finishes; /* forward can run a stage on y (node->finishes): 1: with ReLU, 2: with 2x2 max pooling too; 0: none */
@@ -42,8 +42,9 @@ typedef struct cln_conv_impl {
     bool pools_scratch; /* it leaves y as it is before the pooling in scratch */
     int (*create)(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err);
     void (*destroy)(void *state);
-    /* fwd: x, param -> y (+ node->stats_for, node->finishes: see cln_conv_finish_of). bwd_data: dy, param -> dx[0] (= or += by node->accumulate[0])
-     * (+ node->sums_for). bwd_params: x, dy -> grad[0] (and grad[1] for the bias). saved: own buffer. */
+    /* fwd: x, param -> y (+ node->stats_for, node->finishes: see cln_conv_finish_of). bwd_data: dy, param -> dx[0]
+     * (= or += by node->accumulate[0]) (+ node->sums_for). bwd_params: x, dy -> grad[0] (and grad[1] for the bias).
+     * saved: own buffer. */
     int (*run)(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err);
 } cln_conv_impl;
 
@@ -65,6 +66,11 @@ const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 /* Widest vector, 4 or more, that the device likes and that divides the channels; 0: none. (In conv_vector.c.) */
 int cln_conv_vector_width(const cln_device_info *info, int channels);
 
+/* The sums of backward-params' parts in scratch, (chunks, count + c), to grad[0] (count) and, with a bias, grad[1] (c), by
+ * conv_bwd_params_sum in vectors of v. (In conv.c.) */
+int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, int count, int c, bool bias, int v,
+                       cln_error *err);
+
 /* In the place of a stage where there is none: arguments that no kernel reads. */
 extern const cln_stage cln_no_stage;
 
@@ -74,7 +80,7 @@ extern const cln_stage cln_no_stage;
     CLN_INT((s) != &cln_no_stage), CLN_MEM((s)->z), CLN_MEM((s)->dy), CLN_MEM((s)->mu), CLN_MEM((s)->a), \
         CLN_MEM((s)->beta), CLN_MEM((s)->qr), CLN_INT((s)->q_plane *(n) * (c)), CLN_MEM((s)->qr),        \
         CLN_INT((s)->r_plane *(n) * (c)), CLN_INT((s)->coef_stride), CLN_INT((s)->pool),                 \
-        CLN_FLOAT((s)->relu ? 0.0 : -INFINITY)
+        CLN_FLOAT(cln_stage_floor(s))
 
 /* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else the first
  * line of `table` (NULL: none) and then of cl/tune.table that fits and whose algorithm supports it; SIMT where none

@@ -37,11 +37,6 @@ static bool is_direct(const cln_conv_shape *s)
     return s->k == 1 && s->stride == 1 && s->pad == 0;
 }
 
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static size_t patch_of(const cln_conv_shape *s)
 {
     return (size_t)s->k * (size_t)s->k * (size_t)s->ci;
@@ -224,7 +219,7 @@ static int params_chunk(const gemm_state *m, cln_node *node, int image, int coun
 static int bias_fill(const gemm_state *m, cln_node *node, int n, cln_error *err)
 {
     const int rows = n * m->s.ho * m->s.wo, co = m->s.co;
-    const int span = node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 4096 / co) : 1;
+    const int span = node->tune.cls == CLN_CLASS_VECTOR ? cln_max(1, 4096 / co) : 1;
     return cln_run(&m->bias, cln_range1((size_t)cln_div_up(rows, span), (size_t)node->tune.local),
                    err, CLN_MEM(node->param[1]), CLN_MEM(node->y), CLN_INT(rows), CLN_INT(co),
                    CLN_INT(span));

@@ -22,8 +22,6 @@ typedef struct conv_pointwise {
     cln_kernel main, transpose, sum;
 } conv_pointwise;
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-
 static size_t planes(const conv_pointwise *c, int channels)
 {
     const int pixels = cln_div_up(c->rows * c->s.w, PIXELS) * PIXELS;
@@ -38,12 +36,12 @@ static conv_pointwise lay_out(const cln_device_info *info, const cln_conv_shape 
         return c;
     while (c.rows < s->h && 2 * c.rows * s->w * (s->ci + s->co) * (int)sizeof(float) <= STRIP_BYTES)
         c.rows *= 2;
-    c.rows = min_int(c.rows < pool ? pool : c.rows, s->h);
+    c.rows = cln_min(c.rows < pool ? pool : c.rows, s->h);
     c.chunk = cln_div_up(CHUNK_PIXELS, s->h * s->w);
     c.xs = planes(&c, s->ci);
     c.dys = planes(&c, s->co);
     if (c.xs + c.dys <= info->local_mem) /* powers of two: the smaller width divides both */
-        c.v = min_int(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co));
+        c.v = cln_min(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co));
     return c;
 }
 
@@ -131,7 +129,7 @@ static int run_fwd(const conv_pointwise *c, const cln_node *node, int n, cln_err
                    CLN_MEM(node->y), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->stats), CLN_MEM(g->gamma), CLN_MEM(node->scratch),
                    CLN_LOCAL(c->xs), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                    CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(s->bias), CLN_INT(node->stats_for != NULL),
-                   CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride), CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo),
+                   CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride), CLN_FLOAT(cln_stage_floor(g)), CLN_FLOAT(f.lo),
                    CLN_INT(f.pool), CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
 }
 
@@ -143,8 +141,9 @@ static int run_bwd(const conv_pointwise *c, const cln_node *node, cln_tensor wt,
     const cln_tensor none = {0};
     const bool sums = dx && node->sums_for && node->sums_for->norm, staged = dw && node->applies;
     const cln_stage *g = sums ? node->sums_for : staged ? node->applies : &cln_no_stage; /* one and the same stage */
-    const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
-    const int chunks = cln_div_up(n, c->chunk), count = s->ci * s->co, per_item = 16 * c->v;
+    const bool makes_dz = node->behind && node->tune.bwd_params == CLN_CONV_POINTWISE; /* else it is at dy by now */
+    const cln_stage *behind = makes_dz ? node->behind : &cln_no_stage;
+    const int chunks = cln_div_up(n, c->chunk), count = s->ci * s->co;
     int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(wt),
                      CLN_MEM(dx ? node->dx[0] : none), CLN_MEM(dw ? node->scratch : none), CLN_MEM(g->mu),
                      CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->z), CLN_MEM(g->sums), CLN_LOCAL(c->xs),
@@ -152,13 +151,7 @@ static int run_bwd(const conv_pointwise *c, const cln_node *node, cln_tensor wt,
                      CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(dx), CLN_INT(dw), CLN_INT(s->bias),
                      CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(staged), CLN_INT(g->coef_stride),
                      CLN_INT(g->relu), CLN_INT(g->pool), CLN_CONV_BEHIND(behind, n, s->co));
-    if (!rc && dw)
-        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
-    if (!rc && dw && s->bias)
-        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
-    return rc;
+    return rc || !dw ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
 }
 
 static int pointwise_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)

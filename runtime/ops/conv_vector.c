@@ -34,11 +34,6 @@ typedef struct conv_vector {
     cln_kernel main, helper;
 } conv_vector;
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 int cln_conv_vector_width(const cln_device_info *info, int channels)
 {
     const int widest = info->vector_width > 4 ? (int)info->vector_width : 4;
@@ -120,7 +115,7 @@ static int rows_of(const cln_device_info *info, const cln_conv_shape *s, int dir
     int rows = 1;
     while (rows < height && rows * flops < ITEM_FLOPS && 2 * rows * bytes <= STRIP_BYTES)
         rows *= 2;
-    return min_int(rows, height);
+    return cln_min(rows, height);
 }
 
 static int vector_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction,
@@ -279,22 +274,14 @@ static int run_bwd_params(const conv_vector *c, const cln_node *node, int n, cln
     const cln_conv_shape *s = &c->s;
     const int chunks = cln_div_up(n, c->chunk), count = s->k * s->k * s->ci * s->co;
     const cln_stage *g = node->behind ? node->behind : &cln_no_stage;
-    const int blocks = s->co / (c->tile.v * c->tile.nv), per_item = 16 * c->tile.v;
+    const int blocks = s->co / (c->tile.v * c->tile.nv);
     int rc = cln_run(&c->main, cln_range3((size_t)blocks, (size_t)chunks, 1, 1), err,
                      CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->zeros),
                      CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(c->rows),
                      CLN_INT(c->tile.big), CLN_INT(s->bias), CLN_INT(s->h), CLN_INT(s->w),
                      CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
                      CLN_INT(s->stride), CLN_INT(s->pad), CLN_CONV_BEHIND(g, n, s->co));
-    if (!rc)
-        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(count, per_item), 1), err,
-                     CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_INT(chunks),
-                     CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
-    if (!rc && s->bias)
-        rc = cln_run(&c->helper, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err,
-                     CLN_MEM(node->scratch), CLN_MEM(node->grad[1]), CLN_INT(chunks),
-                     CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
-    return rc;
+    return rc ? rc : cln_conv_sum_parts(&c->helper, node, chunks, count, s->co, s->bias, c->tile.v, err);
 }
 
 static int vector_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)

@@ -21,8 +21,6 @@ typedef struct conv_winograd {
     cln_kernel weights, main, sum;
 } conv_winograd;
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-
 /* What the kernel writes: (h, w, c) from `from` channels. */
 typedef struct output {
     int h, w, c, from;
@@ -42,10 +40,10 @@ static void cut(conv_winograd *c, int wanted)
     int rows = 1;
     while (rows < th && 2 * rows * tw <= wanted)
         rows *= 2;
-    c->rows = min_int(rows, th) * c->m;
+    c->rows = cln_min(rows, th) * c->m;
     c->group = rows >= th && wanted > th * tw ? wanted / (th * tw) : 1;
     c->chunk = c->group > 4 ? c->group : 4 / c->group * c->group;
-    const int unit = params ? 1 : c->t, tiles = cln_div_up(c->group * min_int(rows, th) * tw, unit) * unit;
+    const int unit = params ? 1 : c->t, tiles = cln_div_up(c->group * cln_min(rows, th) * tw, unit) * unit;
     const size_t points = (size_t)(c->m + 2) * (c->m + 2), f = sizeof(float);
     c->line = (size_t)(c->m + 2) * (tw * c->m + 2) * o.from * f;
     c->vb = points * ((size_t)tiles * o.from + c->v) * f;
@@ -60,10 +58,10 @@ static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *
     conv_winograd c = {.s = *s, .direction = direction};
     if (s->k != 3 || s->stride != 1)
         return c;
-    c.v = min_int(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co)); /* powers of 2: divides both */
+    c.v = cln_min(cln_conv_vector_width(info, s->ci), cln_conv_vector_width(info, s->co)); /* powers of 2: divides both */
     if (!c.v)
         return c;
-    c.m = min_int(o.h, o.w) > 2 ? 4 : 2;
+    c.m = cln_min(o.h, o.w) > 2 ? 4 : 2;
     c.t = c.v == 16 ? 8 : 4; /* 16 accumulators out of AVX-512's 32 registers, 8 out of 16 */
     for (int wanted = direction == CLN_CONV_BWD_PARAMS ? SUM_TILES : ITEM_TILES; wanted >= 4; wanted /= 2) {
         cut(&c, wanted);
@@ -170,7 +168,7 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
                    CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
                    CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
                    CLN_INT(node->stats_for != NULL), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
-                   CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_FLOAT(f.lo), CLN_INT(f.pool),
+                   CLN_FLOAT(cln_stage_floor(g)), CLN_FLOAT(f.lo), CLN_INT(f.pool),
                    CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
 }
 
@@ -198,21 +196,15 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
     const cln_conv_shape *s = &c->s;
     const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
     const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
-    const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co, per_item = 16 * c->v;
+    const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co;
     int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
                      CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->line),
                      CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
                      CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows),
                      CLN_INT(c->group), CLN_INT(s->bias), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
-                     CLN_FLOAT(g->relu ? 0.0 : -INFINITY), CLN_INT(node->dx[0].mem != NULL),
+                     CLN_FLOAT(cln_stage_floor(g)), CLN_INT(node->dx[0].mem != NULL || s->bias),
                      CLN_CONV_BEHIND(behind, n, s->co));
-    if (!rc)
-        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[0]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(0), CLN_INT(count));
-    if (!rc && s->bias)
-        rc = cln_run(&c->sum, cln_range1((size_t)cln_div_up(s->co, per_item), 1), err, CLN_MEM(node->scratch),
-                     CLN_MEM(node->grad[1]), CLN_INT(chunks), CLN_INT(count + s->co), CLN_INT(count), CLN_INT(s->co));
-    return rc;
+    return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
 }
 
 static int winograd_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)

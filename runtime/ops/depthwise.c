@@ -20,19 +20,10 @@ typedef struct depthwise {
 
 static cln_conv_shape shape_of(const cln_layer *layer)
 {
-    const int k = cln_layer_int(layer, "k"), pad = cln_layer_int(layer, "pad");
-    const cln_shape in = layer->in[0], out = layer->out;
-    return (cln_conv_shape){.h = in.h,
-                            .w = in.w,
-                            .ci = in.c,
-                            .ho = out.h,
-                            .wo = out.w,
-                            .co = in.c,
-                            .k = k,
-                            .stride = cln_layer_int(layer, "stride"),
-                            .pad = pad < 0 ? k / 2 : pad,
-                            .bias = cln_layer_int(layer, "bias") != 0,
-                            .depthwise = true};
+    cln_conv_shape s = cln_conv_shape_of(layer);
+    s.co = s.ci;
+    s.depthwise = true;
+    return s;
 }
 
 static bool is_vector(const cln_node *node)
@@ -187,7 +178,6 @@ static int forward_dwconv(cln_node *node, const cln_pass *pass, cln_error *err)
 
 static int backward_data(cln_node *node, const cln_pass *pass, cln_error *err)
 {
-    static const cln_stage none = {.pool = 1};
     const depthwise *m = node->impl;
     const cln_conv_shape s = shape_of(node->layer);
     const size_t n = (size_t)pass->n, local = (size_t)node->tune.local;
@@ -199,7 +189,7 @@ static int backward_data(cln_node *node, const cln_pass *pass, cln_error *err)
                        CLN_INT(node->accumulate[0]));
     const int rows = rows_of(s.h, s.w, s.co, STRIP_BYTES);
     const bool sums = node->sums_for && node->sums_for->norm;
-    const cln_stage *g = sums ? node->sums_for : &none;
+    const cln_stage *g = sums ? node->sums_for : &cln_no_stage;
     return cln_run(&m->bwd_data, cln_range3((size_t)cln_div_up(s.h, rows), n, 1, 1), err,
                    CLN_MEM(node->dy), CLN_MEM(node->param[0]), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
                    CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_INT(s.ho),
@@ -231,22 +221,13 @@ static int backward_params(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_conv_shape s = shape_of(node->layer);
     if (!is_vector(node))
         return params_simt(node, &s, pass->n, err);
-    const int chunks = cln_div_up(pass->n, CHUNK), count = s.k * s.k * s.co,
-              per_item = 16 * node->tune.v;
+    const int chunks = cln_div_up(pass->n, CHUNK), count = s.k * s.k * s.co;
     const int rows = rows_of(s.ho, s.w * s.stride + s.wo, s.co, PARTS_BYTES);
     int rc = cln_run(&m->bwd_params, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]),
                      CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(pass->n), CLN_INT(CHUNK),
                      CLN_INT(rows), CLN_INT(s.bias), CLN_INT(s.h), CLN_INT(s.w), CLN_INT(s.ho),
                      CLN_INT(s.wo), CLN_INT(s.co), CLN_INT(s.stride), CLN_INT(s.pad));
-    if (!rc)
-        rc = cln_run(&m->sum, cln_range1((size_t)cln_div_up(count, per_item), 1), err,
-                     CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_INT(chunks),
-                     CLN_INT(count + s.co), CLN_INT(0), CLN_INT(count));
-    if (!rc && s.bias)
-        rc = cln_run(&m->sum, cln_range1((size_t)cln_div_up(s.co, per_item), 1), err,
-                     CLN_MEM(node->scratch), CLN_MEM(node->grad[1]), CLN_INT(chunks),
-                     CLN_INT(count + s.co), CLN_INT(count), CLN_INT(s.co));
-    return rc;
+    return rc ? rc : cln_conv_sum_parts(&m->sum, node, chunks, count, s.co, s.bias, node->tune.v, err);
 }
 
 static int backward_dwconv(cln_node *node, const cln_pass *pass, cln_error *err)

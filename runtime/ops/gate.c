@@ -128,6 +128,8 @@ const cln_op cln_op_sigmoid = {
 static int shape_scale(cln_layer *layer, cln_error *err)
 {
     const cln_shape s = layer->in[0], x = layer->in[1];
+    if (layer->input[0] == layer->input[1])
+        return CLN_FAIL(err, CLN_ERR_MODEL, "a layer cannot scale itself");
     if (s.h != 1 || s.w != 1 || s.c != x.c)
         return CLN_FAIL(
             err, CLN_ERR_MODEL,

@@ -90,15 +90,13 @@ static int strip_rows(cln_shape in, int pool)
     return pool == 2 ? (rows + 1) / 2 * 2 : rows;
 }
 
-static int max_int(int a, int b) { return a > b ? a : b; }
-
 static size_t strips_bytes(const cln_node *node)
 {
     const cln_shape in = node->layer->in[0];
     const cln_stage *s = node->stage;
     const int own = strip_rows(in, s ? s->pool : 1);
     const int fwd = s && s->stat_rows ? s->stat_rows : own, bwd = s && s->sum_rows ? s->sum_rows : own;
-    const int tiles = max_int(cln_div_up(in.h, fwd), cln_div_up(in.h, bwd));
+    const int tiles = cln_max(cln_div_up(in.h, fwd), cln_div_up(in.h, bwd));
     return (size_t)in.n * tiles * in.c * 2 * sizeof(float);
 }
 
@@ -106,7 +104,7 @@ static size_t strips_bytes(const cln_node *node)
 static int chunk_of(const cln_node *node)
 {
     const int pool = node->stage->pool;
-    return node->tune.cls == CLN_CLASS_VECTOR ? max_int(1, 8192 / (node->layer->in[0].c * pool * pool)) : 1;
+    return node->tune.cls == CLN_CLASS_VECTOR ? cln_max(1, 8192 / (node->layer->in[0].c * pool * pool)) : 1;
 }
 
 static int items_of(const cln_node *node)
@@ -190,7 +188,7 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
     return CLN_OK;
 }
 
-/* The plan has filled stage->relu, pool, stat_rows and sum_rows before; the tensors are set here. */
+/* The plan has filled what the stage is to do before; the tensors are set here. */
 static int build_stage(cln_node *node, cln_error *err)
 {
     const cln_layer *layer = node->layer;
@@ -231,8 +229,6 @@ static int build_stage(cln_node *node, cln_error *err)
     }
     return build_kernels(node, m, err);
 }
-
-static float floor_of(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
 
 static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
 {
@@ -294,7 +290,7 @@ static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_range range = cln_range3((size_t)items_of(node) * m->lanes, pass->n, 1, local);
     return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                    CLN_MEM(node->y), CLN_MEM(s->stats), CLN_MEM(s->gamma), CLN_MEM(node->saved[SAVED_WS]),
-                   CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
+                   CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(s->merged ? s->strip_rows : 0), CLN_INT(s->groups),
                    CLN_FLOAT(s->eps));
 }
@@ -311,7 +307,7 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
     if (!s->sum_rows)
         rc = cln_run(&m->sums, cln_range3((size_t)tiles * m->lanes, n, 1, local), err, CLN_MEM(s->z), CLN_MEM(s->mu),
                      CLN_MEM(s->a), CLN_MEM(s->beta), CLN_MEM(node->dy), CLN_MEM(s->sums), CLN_INT(s->coef_stride),
-                     CLN_FLOAT(floor_of(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
+                     CLN_FLOAT(cln_stage_floor(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
     cln_tensor sums = s->sums;
     int strips = tiles;
@@ -346,11 +342,11 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                        CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
-                       CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
+                       CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                        CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                    CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
-                   CLN_INT(s->coef_stride), CLN_FLOAT(floor_of(s)), CLN_INT(ho * wo), CLN_INT(in.c),
+                   CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho * wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
 }
 

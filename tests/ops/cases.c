@@ -20,6 +20,7 @@ const cln_case cln_cases[] = {
     {.line = "conv 10 k=1 bias=1", .in = {5, 1, 1, 32}, .n = 4, .doctor = true},
     {.line = "conv 7 k=3 bias=1", .in = {3, 9, 7, 5}},
     {.line = "conv 16 k=3 ws=1", .in = {3, 8, 8, 16}},
+    {.line = "conv 16 k=1 ws=1", .in = {3, 8, 8, 16}, .doctor = true}, /* on a CPU both gradients come in one pass */
     {.line = "conv 9 k=1 bias=1 ws=1", .in = {2, 5, 3, 7}},
     {.line = "conv 16 k=3 bias=1", .in = {4, 6, 6, 8}, .n = 3},
     {.line = "conv 16 k=1", .in = {2, 6, 5, 32}},
@@ -35,14 +36,10 @@ const cln_case cln_cases[] = {
     {.line = "conv 4 k=3 bias=1", .in = {17, 32, 32, 32}, .n = 16}, /* several chunks of columns */
     {.line = "conv 16 k=3 bias=1", .in = {1, 2, 3, 16}},
     {.line = "conv 16 k=3", .in = {2, 3, 4, 3}, .n = 1},
-    {.line = "conv 8 k=3 bias=1",
-     .in = {2, 5, 5, 4}}, /* small enough for Winograd's transforms in little local memory */
+    {.line = "conv 8 k=3 bias=1", .in = {2, 5, 5, 4}}, /* small enough for Winograd's transforms in little local memory */
     /* depthwise convolution */
     {.line = "dwconv", .in = {6, 8, 9, 16}, .n = 5, .doctor = true}, /* dw in two chunks */
-    {.line = "dwconv bias=1",
-     .in = {3, 33, 33, 32},
-     .n = 2,
-     .doctor = true}, /* and several strips */
+    {.line = "dwconv bias=1", .in = {3, 33, 33, 32}, .n = 2, .doctor = true}, /* and several strips */
     {.line = "dwconv stride=2 bias=1", .in = {2, 9, 16, 16}, .doctor = true},
     {.line = "dwconv 5", .in = {2, 7, 6, 16}},
     {.line = "dwconv 5 stride=2 bias=1", .in = {2, 11, 10, 5}},
