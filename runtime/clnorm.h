@@ -87,9 +87,8 @@ typedef struct cln_train_options {
     cln_act act;            /* what $act stands for */
     bool ws;                /* weight standardisation of the convolutions before norms within the image (not bn, none) */
     int epochs, batch;
-    int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: 32 for the
-                             * vector class, which keeps them in the processor's cache, else the batch. The batch
-                             * where batch norm takes its statistics over it */
+    int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: what the
+                             * tuning table says. The batch where batch norm takes its statistics over it */
     cln_optimizer optimizer;
     cln_schedule schedule;
     double lr;              /* peak */

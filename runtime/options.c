@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const optimizers[] = {"sgd", "adamw", NULL};
+const char *const cln_optimizer_words[] = {"sgd", "adamw", NULL};
 static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
 const char *const cln_act_words[] = {"relu", "silu", "celu", "gelu", NULL};
 static const char *const inits[] = {"kaiming", "dirac", NULL};
@@ -27,9 +27,9 @@ const cln_field cln_fields[] = {
     FIELD("ws", CLN_FIELD_FLAG, ws, NULL, 0, "0 or 1: weight standardisation of the convolutions before ln, gn, in"),
     FIELD("epochs", CLN_FIELD_INT, epochs, NULL, 0, "times through the training set"),
     FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
-    FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: 32 where "
-          "that is as good as all and the device is a CPU)"),
-    FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, optimizers, 0, "sgd or adamw"),
+    FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: as the "
+          "device's tuning table says, the whole batch with batch norm)"),
+    FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, cln_optimizer_words, 0, "sgd or adamw"),
     FIELD("schedule", CLN_FIELD_CHOICE, schedule, schedules, 0, "of the learning rate: onecycle, cosine, step, constant"),
     FIELD("lr", CLN_FIELD_REAL, lr, NULL, 0, "peak learning rate"),
     FIELD("norm-lr", CLN_FIELD_REAL, norm_lr, NULL, 0, "factor of the learning rate for norms' parameters and biases"),

@@ -20,7 +20,7 @@ typedef struct cln_field {
 
 extern const cln_field cln_fields[]; /* ends with a NULL name */
 
-extern const char *const cln_act_words[]; /* of cln_act; ends with NULL */
+extern const char *const cln_act_words[], *const cln_optimizer_words[]; /* of cln_act, cln_optimizer; end with NULL */
 
 const cln_field *cln_field_find(const char *name);
 

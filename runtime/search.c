@@ -64,19 +64,28 @@ static void add_runs(cln_study *s, const cln_search_axes *a, const char *net, co
             run->options.lr = a->rates[o->optimizer][i];
             run->options.seed = (uint32_t)seed;
             snprintf(run->name, sizeof run->name, "%.60s-%s-%s-lr%g-s%d", net, o->norm,
-                     o->optimizer == CLN_OPTIMIZER_SGD ? "sgd" : "adamw", run->options.lr, seed);
+                     cln_optimizer_words[o->optimizer], run->options.lr, seed);
         }
+}
+
+/* Runs would share a folder. */
+static bool one_name(double a, double b)
+{
+    char x[32], y[32];
+    snprintf(x, sizeof x, "%g", a);
+    snprintf(y, sizeof y, "%g", b);
+    return strcmp(x, y) == 0;
 }
 
 static int check_rates(const cln_search_axes *a, cln_error *err)
 {
-    static const char *const names[] = {"sgd", "adamw"};
     if (!a->n_rates[0] && !a->n_rates[1])
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--sgd, --adamw: no learning rate to try");
     for (int k = 0; k < CLN_SEARCH_OPTIMIZERS; k++)
         for (int i = 1; i < a->n_rates[k]; i++)
-            if (!(a->rates[k][i] > a->rates[k][i - 1]))
-                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: learning rates must ascend", names[k]);
+            if (!(a->rates[k][i] > a->rates[k][i - 1]) || one_name(a->rates[k][i], a->rates[k][i - 1]))
+                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: learning rates must ascend, within their first six digits",
+                                cln_optimizer_words[k]);
     return CLN_OK;
 }
 
@@ -113,7 +122,7 @@ static int plan_runs(cln_study *s, const cln_search_axes *a, const cln_dataset *
                                   err);
             if (rc)
                 break;
-            snprintf(name, sizeof name, "%s %s", o.norm, k == CLN_OPTIMIZER_SGD ? "sgd" : "adamw");
+            snprintf(name, sizeof name, "%s %s", o.norm, cln_optimizer_words[k]);
             add_runs(s, a, net->name, &o);
             if (json_object_set_new(recipes, name, cln_options_to_json(&o)))
                 rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a search");

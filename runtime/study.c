@@ -383,17 +383,12 @@ int cln_study_measure(cln_device *dev, const cln_dataset *data, const cln_train_
     return rc;
 }
 
-double cln_study_left(const cln_study *s, int *unknown)
+double cln_study_left(const cln_study *s)
 {
     double left = 0;
-    *unknown = 0;
     for (int i = 0; i < s->n_runs; i++) {
         const cln_study_run *run = &s->runs[i];
-        if (run->done)
-            continue;
-        if (isnan(run->seconds))
-            ++*unknown;
-        else
+        if (!run->done && !isnan(run->seconds))
             left += run->seconds * (1 - (double)run->epochs_done / run->options.epochs);
     }
     return left;

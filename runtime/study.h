@@ -70,7 +70,7 @@ void cln_study_expect(cln_study *study);
 int cln_study_measure(cln_device *dev, const cln_dataset *data, const cln_train_options *options, double *seconds,
                       cln_error *err);
 
-/* Seconds that are left, without runs of unknown length; *unknown counts these. */
-double cln_study_left(const cln_study *study, int *unknown);
+/* Seconds that are left, without runs of unknown length. */
+double cln_study_left(const cln_study *study);
 
 #endif

@@ -61,7 +61,7 @@ cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *re
 int cln_tune_width(const cln_device_info *info, cln_class cls, int channels);
 
 /* How many images of a batch go through a network of so many multiplications and additions an image (forward) at a
- * time, where each is on its own: on a CPU as many as its cache holds with all that is read again, else the batch. */
+ * time, where each is on its own: as the tables say. */
 int cln_tune_micro(const cln_device *dev, const cln_tune_request *request, double macs, int batch);
 
 /* Reads one line of `length` bytes. 1: *out is filled; 0: a comment or blank; -1: neither. */

@@ -1,5 +1,4 @@
 /* clnorm lr-find: short runs over a grid of learning rates, the same for every norm, judged on held-out training images. */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,15 +8,15 @@
 #include "cli.h"
 #include "runs.h"
 
-enum { MAX_OPTIONS = 80, FIRST_FIELD = 1000 };
-
 typedef struct session {
     cln_search_axes axes;
-    cln_given given[MAX_OPTIONS];
     cln_runs runs;
 } session;
 
 /* ---- the command line ---------------------------------------------------------------------------- */
+
+/* Settings of clnorm train that the axes stand for. */
+static const char *const fixed[] = {"model", "norm", "optimizer", "lr", "seed", NULL};
 
 static void print_help(void)
 {
@@ -47,26 +46,18 @@ static void print_help(void)
            "  --help                 print this\n"
            "\n"
            "Other settings are those of clnorm train and the same for all runs:\n ");
-    for (const cln_field *f = cln_fields; f->name; f++)
-        printf(" --%s", f->name);
-    printf("\n(but not --norm, --optimizer, --lr and --seed).\n");
+    cln_runs_print_settings(fixed);
+    printf("\n");
 }
 
-static bool is_axis(const char *field)
-{
-    static const char *const names[] = {"model", "norm", "optimizer", "lr", "seed"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], field) == 0)
-            return true;
-    return false;
-}
+enum { NORMS, SEEDS, MODEL, SGD, ADAMW };
+static const char *const axis_names[] = {"norms", "seeds", "model", "sgd", "adamw", NULL};
 
-enum { DATA = 256, DEVICE, OUT, NORMS, SEEDS, MODEL, SGD, ADAMW, PLAN, QUIET, ALLOW_FAILING, HELP };
-
-static int set_axis(cln_search_axes *a, int option, const char *text, cln_error *err)
+static int set_axis(void *axes, int axis, const char *text, cln_error *err)
 {
+    cln_search_axes *a = axes;
     int one;
-    switch (option) {
+    switch (axis) {
     case NORMS: return cln_option_norms("norms", text, a->norms, CLN_STUDY_NORMS, &a->n_norms, err);
     case SEEDS: return cln_option_integers("seeds", text, 1, CLN_STUDY_MAX_SEEDS, &a->seeds, 1, &one, err);
     case MODEL:
@@ -75,68 +66,26 @@ static int set_axis(cln_search_axes *a, int option, const char *text, cln_error 
         snprintf(a->model, sizeof a->model, "%s", text);
         return CLN_OK;
     default: {
-        const int k = option == SGD ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
+        const int k = axis == SGD ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
         a->n_rates[k] = 0;
         return strcmp(text, "none") == 0 ? CLN_OK
-                                         : cln_option_reals(option == SGD ? "sgd" : "adamw", text, 0, 1000, a->rates[k],
+                                         : cln_option_reals(cln_optimizer_words[k], text, 0, 1000, a->rates[k],
                                                             CLN_SEARCH_RATES, &a->n_rates[k], err);
     }
     }
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char **argv, session *s, cln_error *err)
-{
-    struct option options[MAX_OPTIONS] = {
-        {"data", required_argument, NULL, DATA},   {"device", required_argument, NULL, DEVICE},
-        {"out", required_argument, NULL, OUT},     {"norms", required_argument, NULL, NORMS},
-        {"seeds", required_argument, NULL, SEEDS}, {"model", required_argument, NULL, MODEL},
-        {"sgd", required_argument, NULL, SGD},     {"adamw", required_argument, NULL, ADAMW},
-        {"plan", no_argument, NULL, PLAN},         {"quiet", no_argument, NULL, QUIET},
-        {"help", no_argument, NULL, HELP},         {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
-    int n = HELP - DATA + 1, c, rc = CLN_OK;
-    for (int i = 0; cln_fields[i].name && n < MAX_OPTIONS - 1; i++)
-        if (!is_axis(cln_fields[i].name))
-            options[n++] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
-    while (!rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case DATA: s->runs.data_path = optarg; break;
-        case DEVICE: s->runs.device = optarg; break;
-        case OUT: s->runs.out = optarg; break;
-        case PLAN: s->runs.plan_only = true; break;
-        case QUIET: s->runs.quiet = true; break;
-        case ALLOW_FAILING: s->runs.allow_failing = true; break;
-        case HELP: print_help(); return CLN_EXIT_OK;
-        case '?': return CLN_EXIT_USAGE;
-        default:
-            if (c < FIRST_FIELD)
-                rc = set_axis(&s->axes, c, optarg, err);
-            else if (s->axes.n_given == MAX_OPTIONS)
-                return cln_cli_usage("lr-find", "too many options");
-            else
-                s->given[s->axes.n_given++] = (cln_given){&cln_fields[c - FIRST_FIELD], optarg};
-        }
-    }
-    if (rc)
-        return cln_cli_fail(err);
-    if (optind < argc)
-        return cln_cli_usage("lr-find", "'%s' is not an option", argv[optind]);
-    s->axes.given = s->given;
-    return -1;
-}
+static const cln_runs_command command = {"lr-find", print_help, axis_names, fixed, set_axis};
 
 /* ---- what is printed ----------------------------------------------------------------------------- */
 
 static void print_plan(const cln_runs *s)
 {
     char text[32];
-    int unknown;
-    cln_cli_duration(cln_study_left(s->study, &unknown), text, sizeof text);
+    cln_cli_duration(cln_study_left(s->study), text, sizeof text);
     printf("%s: %d runs, %d done, on %s; about %s to go\n", s->study->dir, s->study->n_runs, s->done, s->dev->info.name, text);
     fflush(stdout);
 }
-
-static const char *word(const cln_train_options *o) { return o->optimizer == CLN_OPTIMIZER_SGD ? "sgd" : "adamw"; }
 
 static int print_table(const cln_study *study, cln_error *err)
 {
@@ -155,7 +104,7 @@ static int print_table(const cln_study *study, cln_error *err)
             snprintf(spread, sizeof spread, " +- %.2f", r->sd);
         if (r->done > 0)
             snprintf(acc, sizeof acc, "%.2f%s", r->acc, spread);
-        printf("%-5s %-10s %-10g  %s%s", r->options->norm, word(r->options), r->options->lr, acc, r->best ? "  *" : "");
+        printf("%-5s %-10s %-10g  %s%s", r->options->norm, cln_optimizer_words[r->options->optimizer], r->options->lr, acc, r->best ? "  *" : "");
         if (r->done > 0 && r->done < r->runs)
             printf("  (%d of %d runs diverged)", r->runs - r->done, r->runs);
         printf("\n");
@@ -163,9 +112,9 @@ static int print_table(const cln_study *study, cln_error *err)
     printf("\n");
     for (int i = 0; i < n; i++)
         if (rows[i].best)
-            printf("best: --norm %s --optimizer %s --lr %g --weight-decay %g%s\n", rows[i].options->norm, word(rows[i].options),
+            printf("best: --norm %s --optimizer %s --lr %g --weight-decay %g%s\n", rows[i].options->norm, cln_optimizer_words[rows[i].options->optimizer],
                    rows[i].options->lr, rows[i].options->weight_decay,
-                   rows[i].edge ? "   (at the edge of the grid: widen it)" : "");
+                   rows[i].edge ? "   (at the edge of the grid: try a wider one in another --out)" : "");
     free(rows);
     return CLN_OK;
 }
@@ -188,9 +137,11 @@ int cln_cmd_lr_find(int argc, char **argv)
     cln_error err = {0};
     bool interrupted = false;
     cln_search_defaults(&s.axes);
-    int status = parse(argc, argv, &s, &err);
+    int status = cln_runs_parse(argc, argv, &command, &s.axes, &s.runs, &err);
     if (status >= 0)
         return status;
+    s.axes.given = s.runs.given;
+    s.axes.n_given = s.runs.n_given;
     int rc = set_up(&s, &err);
     if (!rc && !s.runs.quiet)
         print_plan(&s.runs);

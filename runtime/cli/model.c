@@ -258,15 +258,16 @@ static int show_model(const char *model, const model_options *o)
     int status = CLN_EXIT_OK, rc = CLN_OK;
     cln_device dev;
     cln_train_memory memory;
+    if (!o->json)
+        print_table(net); /* which needs no device */
+    fflush(stdout);
     if (o->memory)
         rc = measure(model, o, &dev, &memory, &err);
     if (rc)
         status = cln_cli_fail(&err);
     else if (o->json)
         status = print_net_json(net, o->memory ? &memory : NULL);
-    else
-        print_table(net);
-    if (!rc && !o->json && o->memory)
+    else if (o->memory)
         print_memory(o, &dev, &memory);
     cln_net_free(net);
     return status;

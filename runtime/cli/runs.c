@@ -3,10 +3,83 @@
 #include "cli.h"
 #include "doctor.h"
 
+#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ---- the command line ---------------------------------------------------------------------------- */
+
+static bool is_listed(const char *name, const char *const *list)
+{
+    while (*list && strcmp(name, *list) != 0)
+        list++;
+    return *list != NULL;
+}
+
+void cln_runs_print_settings(const char *const *fixed)
+{
+    enum { COLUMNS = 110 };
+    size_t column = 1;
+    for (const cln_field *f = cln_fields; f->name; f++) {
+        const size_t width = strlen(f->name) + 3;
+        if (is_listed(f->name, fixed))
+            continue;
+        if (column + width > COLUMNS)
+            printf("\n ");
+        column = column + width > COLUMNS ? 1 + width : column + width;
+        printf(" --%s", f->name);
+    }
+}
+
+enum { DATA = 256, DEVICE, OUT, PLAN, QUIET, ALLOW_FAILING, HELP, FIRST_AXIS = 1000, FIRST_FIELD = 2000 };
+
+static void list_options(const cln_runs_command *command, struct option options[CLN_RUNS_OPTIONS])
+{
+    static const struct option common[] = {
+        {"data", required_argument, NULL, DATA}, {"device", required_argument, NULL, DEVICE},
+        {"out", required_argument, NULL, OUT},   {"plan", no_argument, NULL, PLAN},
+        {"quiet", no_argument, NULL, QUIET},     {"allow-failing-device", no_argument, NULL, ALLOW_FAILING},
+        {"help", no_argument, NULL, HELP}};
+    int n = sizeof common / sizeof common[0];
+    memcpy(options, common, sizeof common);
+    for (int i = 0; command->axes[i] && n < CLN_RUNS_OPTIONS - 1; i++)
+        options[n++] = (struct option){command->axes[i], required_argument, NULL, FIRST_AXIS + i};
+    for (int i = 0; cln_fields[i].name && n < CLN_RUNS_OPTIONS - 1; i++)
+        if (!is_listed(cln_fields[i].name, command->fixed))
+            options[n++] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
+    options[n] = (struct option){0};
+}
+
+int cln_runs_parse(int argc, char **argv, const cln_runs_command *command, void *axes, cln_runs *out, cln_error *err)
+{
+    struct option options[CLN_RUNS_OPTIONS];
+    int rc = CLN_OK;
+    list_options(command, options);
+    for (int c; !rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (c) {
+        case DATA: out->data_path = optarg; break;
+        case DEVICE: out->device = optarg; break;
+        case OUT: out->out = optarg; break;
+        case PLAN: out->plan_only = true; break;
+        case QUIET: out->quiet = true; break;
+        case ALLOW_FAILING: out->allow_failing = true; break;
+        case HELP: command->print_help(); return CLN_EXIT_OK;
+        case '?': return CLN_EXIT_USAGE;
+        default:
+            if (c < FIRST_FIELD)
+                rc = command->set_axis(axes, c - FIRST_AXIS, optarg, err);
+            else if (out->n_given == CLN_RUNS_OPTIONS)
+                return cln_cli_usage(command->word, "too many options");
+            else
+                out->given[out->n_given++] = (cln_given){&cln_fields[c - FIRST_FIELD], optarg};
+        }
+    }
+    if (rc)
+        return cln_cli_fail(err);
+    return optind < argc ? cln_cli_usage(command->word, "'%s' is not an option", argv[optind]) : -1;
+}
 
 /* ---- before the first run ------------------------------------------------------------------------ */
 
@@ -57,21 +130,28 @@ void cln_runs_folder(const cln_runs *s, const char *parent, const char *model, c
         snprintf(dir, CLN_PATH_MAX, "%s/%s", parent, slash ? slash + 1 : model);
 }
 
-int cln_runs_set_up(cln_runs *s, cln_error *err)
+static int look(cln_runs *s, cln_error *err)
 {
     int rc = cln_study_look(s->study, err);
+    s->done = 0;
+    for (int i = 0; i < s->study->n_runs; i++)
+        s->done += s->study->runs[i].done;
+    return rc;
+}
+
+int cln_runs_set_up(cln_runs *s, cln_error *err)
+{
+    int rc = look(s, err);
     if (!rc)
         rc = cln_device_open(s->device, false, &s->dev, err);
     if (rc)
         return rc;
     if (s->data->sample && !s->quiet)
-        fprintf(stderr, "clnorm: a study on the bundled sample (%zu training and %zu test images of CIFAR-10) is for trying "
+        fprintf(stderr, "clnorm: runs on the bundled sample (%zu training and %zu test images of CIFAR-10) are for trying "
                         "things out; for all of it run `clnorm fetch` or give --data PATH\n",
                 s->data->n_train, s->data->n_test);
     if (!s->quiet)
         cln_device_set_notice(s->dev, cln_cli_notice, NULL);
-    for (int i = 0; i < s->study->n_runs; i++)
-        s->done += s->study->runs[i].done;
     rc = cln_device_probe(s->dev, err);
     if (!rc && !s->quiet)
         rc = measure(s, err);
@@ -82,9 +162,8 @@ int cln_runs_set_up(cln_runs *s, cln_error *err)
 
 static double others_left(const cln_runs *s)
 {
-    int unknown;
     const cln_study_run *run = s->run;
-    return cln_study_left(s->study, &unknown) - run->seconds * (1 - (double)run->epochs_done / run->options.epochs);
+    return cln_study_left(s->study) - run->seconds * (1 - (double)run->epochs_done / run->options.epochs);
 }
 
 static bool on_progress(void *arg, const cln_progress *p)
@@ -114,15 +193,14 @@ static bool on_epoch(void *arg, const cln_metrics *m)
 static void print_run(const cln_runs *s, const cln_summary *r)
 {
     char took[32], left[32];
-    int unknown;
     if (s->bar)
         fprintf(stderr, "\r\033[K");
     if (s->quiet)
         return;
     cln_cli_duration(r->seconds, took, sizeof took);
-    cln_cli_duration(cln_study_left(s->study, &unknown), left, sizeof left);
-    printf("%3d/%d  %-20s train %6.2f %%  test %6.2f %%  %5.0f images/s  %s  (%s left)\n", s->number, s->study->n_runs,
-           s->run->name, r->train_acc, r->test_acc, r->images_per_second, took, left);
+    cln_cli_duration(cln_study_left(s->study), left, sizeof left);
+    printf("%3d/%d  %-20s train %6.2f %%  %s %6.2f %%  %5.0f images/s  %s  (%s left)\n", s->number, s->study->n_runs,
+           s->run->name, r->train_acc, s->run->options.val_split ? "held out" : "test", r->test_acc, r->images_per_second, took, left);
     fflush(stdout);
 }
 
@@ -194,7 +272,7 @@ int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
 {
     int rc = cln_study_begin(s->study, err);
     if (!rc) /* again under the lock: another process may have just ended */
-        rc = cln_study_look(s->study, err);
+        rc = look(s, err);
     for (int i = 0; i < s->study->n_runs && !rc && !*interrupted; i++) {
         cln_study_run *run = &s->study->runs[i];
         s->number = i + 1;

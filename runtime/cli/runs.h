@@ -5,10 +5,14 @@
 #include "../job.h"
 #include "../study.h"
 
+enum { CLN_RUNS_OPTIONS = 80 };
+
 typedef struct cln_runs {
     /* from the command line */
     const char *data_path, *device, *out;
     bool plan_only, quiet, allow_failing;
+    cln_given given[CLN_RUNS_OPTIONS]; /* settings of clnorm train, for all runs */
+    int n_given;
     cln_dataset *data;
     cln_study *study; /* made by the command, between cln_runs_data and cln_runs_set_up */
     cln_device *dev;
@@ -17,6 +21,21 @@ typedef struct cln_runs {
     int number, done, diverged;
     bool bar; /* stderr is a terminal that wants one */
 } cln_runs;
+
+/* A command's own part of its command line. Lists end with NULL. */
+typedef struct cln_runs_command {
+    const char *word;
+    void (*print_help)(void);
+    const char *const *axes;  /* its options that take a value */
+    const char *const *fixed; /* settings of clnorm train that the axes stand for */
+    int (*set_axis)(void *axes, int axis, const char *text, cln_error *err); /* axis: which of them */
+} cln_runs_command;
+
+/* -1: go on; else the exit status. *out keeps pointers into argv. */
+int cln_runs_parse(int argc, char **argv, const cln_runs_command *command, void *axes, cln_runs *out, cln_error *err);
+
+/* " --epochs --lr ...": what else the command takes, for its help. */
+void cln_runs_print_settings(const char *const *fixed);
 
 /* Opens the data; the study's folder: --out, else PARENT/MODEL. */
 int cln_runs_data(cln_runs *s, cln_error *err);

@@ -1,5 +1,4 @@
 /* clnorm study: trains with each norm from several seeds, one run after the other, and goes on where it was stopped. */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,15 +6,15 @@
 #include "cli.h"
 #include "runs.h"
 
-enum { MAX_OPTIONS = 80, FIRST_FIELD = 1000 };
-
 typedef struct session {
     cln_study_axes axes;
-    cln_given given[MAX_OPTIONS];
     cln_runs runs;
 } session;
 
 /* ---- the command line ---------------------------------------------------------------------------- */
+
+/* Settings of clnorm train that the axes stand for. */
+static const char *const fixed[] = {"model", "norm", "batch", "groups", "seed", NULL};
 
 static void print_help(void)
 {
@@ -43,18 +42,8 @@ static void print_help(void)
            "\n"
            "Sweeps go out from one base, batch 128 and 4 groups where the lists have them, else the first of each list; the\n"
            "further models run at the base alone. Other settings are those of clnorm train and the same for all runs:\n ");
-    for (const cln_field *f = cln_fields; f->name; f++)
-        printf(" --%s", f->name);
-    printf("\n(but not --model, --norm, --batch and --seed).\n");
-}
-
-static bool is_axis(const char *field)
-{
-    static const char *const names[] = {"model", "norm", "batch", "groups", "seed"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], field) == 0)
-            return true;
-    return false;
+    cln_runs_print_settings(fixed);
+    printf("\n");
 }
 
 static int set_models(cln_study_axes *a, const char *list, cln_error *err)
@@ -73,12 +62,14 @@ static int set_models(cln_study_axes *a, const char *list, cln_error *err)
     }
 }
 
-enum { DATA = 256, DEVICE, OUT, NORMS, SEEDS, MODELS, BATCHES, GROUPS, PLAN, QUIET, ALLOW_FAILING, HELP };
+enum { NORMS, SEEDS, MODELS, BATCHES, GROUPS };
+static const char *const axis_names[] = {"norms", "seeds", "models", "batches", "groups", NULL};
 
-static int set_axis(cln_study_axes *a, int option, const char *text, cln_error *err)
+static int set_axis(void *axes, int axis, const char *text, cln_error *err)
 {
+    cln_study_axes *a = axes;
     int one;
-    switch (option) {
+    switch (axis) {
     case NORMS: return cln_option_norms("norms", text, a->norms, CLN_STUDY_NORMS, &a->n_norms, err);
     case SEEDS: return cln_option_integers("seeds", text, 1, CLN_STUDY_MAX_SEEDS, &a->seeds, 1, &one, err);
     case MODELS: return set_models(a, text, err);
@@ -87,46 +78,7 @@ static int set_axis(cln_study_axes *a, int option, const char *text, cln_error *
     }
 }
 
-/* -1: go on; else the exit status. */
-static int parse(int argc, char **argv, session *s, cln_error *err)
-{
-    struct option options[MAX_OPTIONS] = {
-        {"data", required_argument, NULL, DATA},       {"device", required_argument, NULL, DEVICE},
-        {"out", required_argument, NULL, OUT},         {"norms", required_argument, NULL, NORMS},
-        {"seeds", required_argument, NULL, SEEDS},     {"models", required_argument, NULL, MODELS},
-        {"batches", required_argument, NULL, BATCHES}, {"groups", required_argument, NULL, GROUPS},
-        {"plan", no_argument, NULL, PLAN},             {"quiet", no_argument, NULL, QUIET},
-        {"help", no_argument, NULL, HELP},             {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
-    int n = HELP - DATA + 1, c, rc = CLN_OK;
-    for (int i = 0; cln_fields[i].name && n < MAX_OPTIONS - 1; i++)
-        if (!is_axis(cln_fields[i].name))
-            options[n++] = (struct option){cln_fields[i].name, required_argument, NULL, FIRST_FIELD + i};
-    while (!rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (c) {
-        case DATA: s->runs.data_path = optarg; break;
-        case DEVICE: s->runs.device = optarg; break;
-        case OUT: s->runs.out = optarg; break;
-        case PLAN: s->runs.plan_only = true; break;
-        case QUIET: s->runs.quiet = true; break;
-        case ALLOW_FAILING: s->runs.allow_failing = true; break;
-        case HELP: print_help(); return CLN_EXIT_OK;
-        case '?': return CLN_EXIT_USAGE;
-        default:
-            if (c < FIRST_FIELD)
-                rc = set_axis(&s->axes, c, optarg, err);
-            else if (s->axes.n_given == MAX_OPTIONS)
-                return cln_cli_usage("study", "too many options");
-            else
-                s->given[s->axes.n_given++] = (cln_given){&cln_fields[c - FIRST_FIELD], optarg};
-        }
-    }
-    if (rc)
-        return cln_cli_fail(err);
-    if (optind < argc)
-        return cln_cli_usage("study", "'%s' is not an option", argv[optind]);
-    s->axes.given = s->given;
-    return -1;
-}
+static const cln_runs_command command = {"study", print_help, axis_names, fixed, set_axis};
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
@@ -134,7 +86,6 @@ static void print_plan(const cln_runs *s)
 {
     const cln_study *study = s->study;
     char text[32];
-    int unknown;
     printf("%s: %d runs, %d done, on %s\n", study->dir, study->n_runs, s->done, s->dev->info.name);
     for (int i = 0; i < study->n_runs; i++) {
         const cln_study_run *run = &study->runs[i];
@@ -152,9 +103,9 @@ static void print_plan(const cln_runs *s)
         cln_cli_duration(run->seconds, text, sizeof text);
         printf("  %-20.*s %d seed%s, %d epochs, %s, lr %g, about %s each\n",
                (int)(strrchr(run->name, '-') - run->name), run->name, same, same == 1 ? "" : "s", o->epochs,
-               o->optimizer == CLN_OPTIMIZER_SGD ? "sgd" : "adamw", o->lr, text);
+               cln_optimizer_words[o->optimizer], o->lr, text);
     }
-    cln_cli_duration(cln_study_left(study, &unknown), text, sizeof text);
+    cln_cli_duration(cln_study_left(study), text, sizeof text);
     printf("about %s to go\n", text);
     fflush(stdout);
 }
@@ -187,9 +138,11 @@ int cln_cmd_study(int argc, char **argv)
     cln_error err = {0};
     bool interrupted = false;
     cln_study_defaults(&s.axes);
-    int status = parse(argc, argv, &s, &err);
+    int status = cln_runs_parse(argc, argv, &command, &s.axes, &s.runs, &err);
     if (status >= 0)
         return status;
+    s.axes.given = s.runs.given;
+    s.axes.n_given = s.runs.n_given;
     int rc = set_up(&s, &err);
     if (!rc && !s.runs.quiet)
         print_plan(&s.runs);

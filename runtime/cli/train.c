@@ -286,7 +286,7 @@ int cln_cmd_train(int argc, char **argv)
         rc = set_up(&s, &err);
     if (!rc) {
         cln_cli_catch_signals();
-        if (!s.set.quiet && cln_tuning_unknown(s.dev))
+        if (!s.set.quiet && !s.set.resume && cln_tuning_unknown(s.dev))
             cln_cli_notice(NULL, "nobody has measured which kernels are good on this device: `clnorm tune` does so once");
         if (!s.set.quiet)
             printf("%s, %s, %zu parameters, %d training images, on %s\n", s.job.trainer->net->name, s.job.trainer->net->norm,

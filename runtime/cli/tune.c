@@ -125,9 +125,12 @@ static bool seen(const cln_net *net, int i, const char *line)
 static int tune_layers(tuner *t, cln_error *err)
 {
     int rc = CLN_OK;
-    if (!t->quiet)
-        printf("%-38s %10s %10s %10s %10s  choice\n", "", cln_conv_algo_name(0), cln_conv_algo_name(1), cln_conv_algo_name(2),
-               cln_conv_algo_name(3));
+    if (!t->quiet) {
+        printf("%-38s", "");
+        for (int a = 0; a < CLN_CONV_ALGOS; a++)
+            printf(" %10s", cln_conv_algo_name((cln_conv_algo)a));
+        printf("  choice\n");
+    }
     for (int i = 0; i < t->net->n_layers && !rc && !should_stop(t); i++) {
         const cln_layer *layer = &t->net->layers[i];
         cln_tune_result result;
@@ -206,6 +209,9 @@ static int check_step(tuner *t, cln_error *err)
         t->table = t->cautious;
         t->cautious = NULL;
         rc = cln_tuning_store(t->dev, t->table, err);
+        if (!rc)
+            cln_tuning_use(t->dev, NULL); /* what was just stored */
+        t->changed = 0;
     } else if (!rc && isfinite(seconds[1]) && !t->quiet) {
         printf("a step of %d images: %.2f ms before, %.2f ms now\n", t->options.batch, 1e3 * seconds[0], 1e3 * seconds[1]);
     }
@@ -303,7 +309,7 @@ static int load_net(tuner *t, int images, cln_error *err)
     const cln_shape in = {images, t->data->h, t->data->w, t->data->c};
     cln_net_free(t->net);
     t->net = NULL;
-    return cln_net_load(t->options.model, t->options.norm, 0, t->data->classes, in, &t->net, err);
+    return cln_train_net(&t->options, in, t->data->classes, &t->net, err);
 }
 
 /* The device, a few images, the network for as many of them as go through it at a time, and the table as it is. */
