@@ -196,7 +196,7 @@ def configs():
     yield "ok-more", json.dumps({"data": "sample", "options": {**CONFIG, "more": 1}, "device": {"index": 0}}).encode()
     yield "ok-tuned", json.dumps({"data": "sample", "options": CONFIG, "tuning": "* fwd 1->1,1x1/1,1x1 simt\n"}).encode()
     yield "bad-tuned", json.dumps({"data": "sample", "options": CONFIG, "tuning": "* fwd 1->1,1x1/1,1x1 fast\n"}).encode()
-    yield "bad-tuned-kind", json.dumps({"data": "sample", "options": CONFIG, "tuning": []}).encode()
+    yield "bad-tuned-kind", json.dumps({"data": "sample", "options": CONFIG, "tuning": 5}).encode()
     yield "bad-long", json.dumps({"data": "sample", "options": {**CONFIG, "model": "x" * 5000}}).encode()
     yield "bad-range", json.dumps({"data": "sample", "options": {**CONFIG, "epochs": 1 << 40}}).encode()
     yield "bad-kind", json.dumps({"data": "sample", "options": {**CONFIG, "lr": "1"}}).encode()

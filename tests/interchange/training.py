@@ -5,14 +5,14 @@ An epoch is one step on all images without augmentation, so that metrics.jsonl h
 
 Rounding grows from step to step, in anybody's float32, and by how much is chance: which ReLU it tips over. So the truth is
 PyTorch in double precision, and the measure what PyTorch in float32 is away from it, in the losses and in the weights: in
-this run, or in the geometric mean of all of them where that is more. clnorm may be away FACTOR times as far.
+this run, or in the median of all of them where that is more. clnorm may be away FACTOR times as far.
 
 usage: training.py PROGRAM DIR
 """
 import copy
 import json
-import math
 import os
+import statistics
 
 import torch
 from common import TRAIN, check, main, twin_of
@@ -108,7 +108,8 @@ def test(program, data):
     runs = {pair: follow(program, data, *pair) for pair in pairs}
     worst = 0
     for what in "training losses", "test losses", "weights":
-        usual = math.exp(sum(math.log(theirs[what]) for _, theirs in runs.values()) / len(runs))
+        usual = statistics.median(theirs[what] for _, theirs in runs.values())
+        print(f"{what}: PyTorch's median {usual:.1e}")
         for (model, norm), (ours, theirs) in runs.items():
             factor = ours[what] / max(theirs[what], usual)
             worst = max(worst, factor)

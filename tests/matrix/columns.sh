@@ -94,7 +94,7 @@ doctor()
         /^(limits|memory) / { row = "limits, memory" }
         /^(conv|dwconv|dense) / { row = "convolution, dense: " $2 }
         /^(maxpool|avgpool|gap) / { row = "pooling: " $2 }
-        /^(bn|ln|gn|in|none|relu) / { row = "norms, ReLU: " $2 }
+        /^(bn|ln|gn|in|none|relu|silu|celu|gelu) / { row = "norms, ReLU: " $2 }
         /^(add|dropout|sigmoid|scale) / { row = "add, dropout: " $2 }
         /^(loss|sgd|adamw) / { row = "loss, optimisers: " $2 }
         /^network / { row = "networks: " $2 }
@@ -104,6 +104,8 @@ doctor()
             print row "|" (/ok$/ ? "ok" : "RED") "|" substr($0, RSTART) + 0
         }
         { row = "" }' "$dir/doctor" >>"$dir/cells"
+    # A failed check that no row above knows must not get lost.
+    [ $status -ne 5 ] || grep -q '|RED|' "$dir/cells" || cell "limits, memory" RED 0
     grep -E -A 1 ' s  FAILED$' "$dir/doctor" >>"$dir/report"
     if [ $status -ne 0 ] && [ $status -ne 5 ]; then
         { echo "clnorm doctor ended with status $status:"; tail -5 "$dir/doctor"; } >>"$dir/report"
