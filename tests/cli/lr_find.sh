@@ -45,7 +45,7 @@ clnorm lr-find --model ./tiny.net --norms none --sgd 0.001,1000 --adamw none --w
 check "status 0 expected" [ "$status" -eq 0 ]
 check "it says so" grep -Eq '^none +sgd +1000 +diverged$' out
 check "mean and deviation" grep -Eq '^none +sgd +0.001 +[0-9.]+ \+- [0-9.]+  \*$' out
-check "the edge of the grid" grep -q '^best: --norm none --optimizer sgd --lr 0.001 .*widen it' out
+check "the edge of the grid" grep -q '^best: --norm none --optimizer sgd --lr 0.001 .*at the edge of the grid' out
 
 # ---- what is refused
 error 2 'rates are not chosen on the test set' lr-find $small --val 0 --out bad
