@@ -257,7 +257,7 @@ static int show_model(const char *model, const model_options *o)
         return cln_cli_fail(&err);
     int status = CLN_EXIT_OK, rc = CLN_OK;
     cln_device dev;
-    cln_train_memory memory;
+    cln_train_memory memory = {0};
     if (!o->json)
         print_table(net); /* which needs no device */
     fflush(stdout);
