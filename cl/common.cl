@@ -63,3 +63,9 @@ static inline __attribute__((always_inline)) vec cln_load(global const float *p)
 #else
 #error "V must be 1, 2, 4, 8 or 16"
 #endif
+
+// The larger of two; a NaN in either passes, since it has to reach the loss to be seen.
+static inline vec larger(vec a, vec b)
+{
+    return select(a, b, (b > a) | isnan(b));
+}

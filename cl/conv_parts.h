@@ -186,10 +186,8 @@ APART void conv_pool(global const float *full, global float *y, int rows, int co
                 global const float *p = full + (r * cols + x) * pitch + c;
                 vec best = VLOAD(p);
 #pragma unroll
-                for (int i = 1; i < 4; i++) {
-                    const vec v = VLOAD(p + ((i >> 1) * cols + (i & 1)) * pitch);
-                    best = select(best, v, (v > best) | isnan(v));
-                }
+                for (int i = 1; i < 4; i++)
+                    best = larger(best, VLOAD(p + ((i >> 1) * cols + (i & 1)) * pitch));
                 VSTORE(best, y + c);
             }
 }

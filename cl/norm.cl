@@ -213,10 +213,7 @@ kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
             const vec u1 = stage_apply(VLOAD(w + C + c), mc, sc, bc, lo);
             const vec u2 = stage_apply(VLOAD(w + row + c), mc, sc, bc, lo);
             const vec u3 = stage_apply(VLOAD(w + row + C + c), mc, sc, bc, lo);
-            vec best = select(u0, u1, u1 > u0);
-            best = select(best, u2, u2 > best);
-            best = select(best, u3, u3 > best);
-            VSTORE(best, y + ((size_t)n * pixels + p) * C + c);
+            VSTORE(larger(larger(larger(u0, u1), u2), u3), y + ((size_t)n * pixels + p) * C + c);
         }
     }
 }

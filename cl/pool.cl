@@ -29,7 +29,7 @@ kernel void pool_fwd_max(global const float *x, // (N, H, W, C)
             for (int iy = y0; iy < y1; iy++)
                 for (int ix = x0; ix < x1; ix++) {
                     const vec v = VLOAD(x + (((size_t)n * H + iy) * W + ix) * C + c);
-                    best = select(best, v, (v > best) | isnan(v));
+                    best = larger(best, v);
                 }
             VSTORE(best, y + (((size_t)n * Ho + oy) * Wo + ox) * C + c);
         }

@@ -206,6 +206,27 @@ START_TEST(batch_norm_evaluates)
 }
 END_TEST
 
+/* A NaN anywhere, also in any corner of what is pooled, is NaN behind the stage; its neighbours are not. */
+START_TEST(nan_is_seen)
+{
+    static const int acts[] = {NAIVE_NONE, NAIVE_RELU, NAIVE_SILU};
+    for (int form = 0; form < 6; form++)
+        for (int where = 0; where < 4; where++) {
+            cln_stage_case k = case_of("bn", (cln_shape){1, 2, 2, 20}, both[_i]);
+            k.act = acts[form / 2];
+            k.pool = form % 2 ? 2 : 1;
+            float *z = cln_test_random(80, 1), *y;
+            z[where * 20 + 17] = NAN;
+            OK(cln_stage_forward(dev, &k, false, z, NULL, NULL, NULL, NULL, &y, &err));
+            for (int i = 0; i < (form % 2 ? 20 : 80); i++)
+                ck_assert_msg(!isnan(y[i]) == (i != (form % 2 ? 17 : where * 20 + 17)),
+                              "activation %d, pooling %d, NaN at pixel %d: y[%d] = %g", k.act, k.pool, where, i, y[i]);
+            free(z);
+            free(y);
+        }
+}
+END_TEST
+
 START_TEST(batch_norm_refuses_one_value)
 {
     const cln_stage_case k = case_of("bn", (cln_shape){1, 1, 1, 8}, both[_i]);
@@ -233,6 +254,7 @@ int main(void)
     tcase_add_loop_test(device, what_does_not_vary_gives_beta, 0, 2);
     tcase_add_loop_test(device, norms_and_classes_agree, 0, 2);
     tcase_add_loop_test(device, batch_norm_evaluates, 0, 2);
+    tcase_add_loop_test(device, nan_is_seen, 0, 2);
     tcase_add_loop_test(device, batch_norm_refuses_one_value, 0, 2);
     suite_add_tcase(suite, device);
     SRunner *runner = srunner_create(suite);
