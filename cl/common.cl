@@ -41,11 +41,15 @@ typedef float vec;
 typedef int ivec;
 #define VLOAD(p) (*(p))
 #define VSTORE(v, p) (*(p) = (v))
+#define CLN_AS_VEC as_float
+#define CLN_AS_IVEC as_int
 #define PLOAD(p) VLOAD(p)
 #define PSTORE(v, p) VSTORE(v, p)
 #elif V == 2 || V == 4 || V == 8 || V == 16
 typedef CLN_CAT(float, V) vec;
 typedef CLN_CAT(int, V) ivec;
+#define CLN_AS_VEC CLN_CAT(as_float, V)
+#define CLN_AS_IVEC CLN_CAT(as_int, V)
 #define PLOAD(p) CLN_CAT(vload, V)(0, (p))
 #define PSTORE(v, p) CLN_CAT(vstore, V)((v), 0, (p))
 #ifdef __clang__

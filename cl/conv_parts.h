@@ -113,16 +113,6 @@ APART void conv_sums(global const float *dx, global const float *z, int count, i
     VSTORE((q[0] + q[1]) + (q[2] + q[3]), out + pitch);
 }
 
-// What decides which of a window is the largest.
-INLINE vec pooled_by(vec u)
-{
-#if ACT
-    return act_of(u);
-#else
-    return u;
-#endif
-}
-
 // The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
 // window in z (2 rows x 2 cols).
 APART void conv_sums_pool(global const float *dx, global const float *z, int rows, int cols,
@@ -133,14 +123,24 @@ APART void conv_sums_pool(global const float *dx, global const float *z, int row
         for (int x = 0; x < cols; x++) {
             vec g = VLOAD(dx + (y * cols + x) * pitch);
             global const float *zp = z + (4 * y * cols + 2 * x) * pitch;
-            vec zc = VLOAD(zp) - c.mu, u = pooled_by(zc * c.a + c.beta);
+            vec zc = VLOAD(zp) - c.mu, u = zc * c.a + c.beta;
+#if ACT_FALLS
+            vec zl = zc, low = u;
+#endif
 #pragma unroll
             for (int i = 1; i < 4; i++) {
                 const vec zi = VLOAD(zp + ((i >> 1) * 2 * cols + (i & 1)) * pitch) - c.mu;
-                const vec ui = pooled_by(zi * c.a + c.beta);
+                const vec ui = zi * c.a + c.beta;
                 zc = select(zc, zi, ui > u);
                 u = select(u, ui, ui > u);
+#if ACT_FALLS
+                zl = select(zl, zi, ui < low);
+                low = select(low, ui, ui < low);
+#endif
             }
+#if ACT_FALLS
+            zc = select(zc, zl, act_of(low) > act_of(u));
+#endif
 #if ACT
             g *= act_slope(zc * c.a + c.beta);
 #else

@@ -209,11 +209,9 @@ kernel void norm_fwd_apply_pool(global const float *z, // (N, 2 Ho, 2 Wo, C)
         global const float *w = z + (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec mc = VLOAD(m + c), sc = VLOAD(s + c), bc = VLOAD(beta + c);
-            const vec u0 = stage_apply(VLOAD(w + c), mc, sc, bc, lo);
-            const vec u1 = stage_apply(VLOAD(w + C + c), mc, sc, bc, lo);
-            const vec u2 = stage_apply(VLOAD(w + row + c), mc, sc, bc, lo);
-            const vec u3 = stage_apply(VLOAD(w + row + C + c), mc, sc, bc, lo);
-            VSTORE(larger(larger(larger(u0, u1), u2), u3), y + ((size_t)n * pixels + p) * C + c);
+            const vec u0 = (VLOAD(w + c) - mc) * sc + bc, u1 = (VLOAD(w + C + c) - mc) * sc + bc;
+            const vec u2 = (VLOAD(w + row + c) - mc) * sc + bc, u3 = (VLOAD(w + row + C + c) - mc) * sc + bc;
+            VSTORE(stage_pool(u0, u1, u2, u3, lo), y + ((size_t)n * pixels + p) * C + c);
         }
     }
 }

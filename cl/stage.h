@@ -5,14 +5,30 @@
 #define INLINE static inline __attribute__((always_inline))
 #define ZERO ((vec)(0.0f))
 
-// max(u, lo), u = (z - mu) a + beta. A NaN passes: it has to reach the loss to be seen.
-INLINE vec stage_apply(vec z, vec mu, vec a, vec beta, float lo)
+// max(u, lo). A NaN passes: it has to reach the loss to be seen.
+INLINE vec stage_activate(vec u, float lo)
 {
-    const vec u = (z - mu) * a + beta;
 #if ACT
     return act_of(u);
 #else
     return select(u, (vec)(lo), u < (vec)(lo));
+#endif
+}
+
+// That of u = (z - mu) a + beta.
+INLINE vec stage_apply(vec z, vec mu, vec a, vec beta, float lo)
+{
+    return stage_activate((z - mu) * a + beta, lo);
+}
+
+// The largest that becomes of four.
+INLINE vec stage_pool(vec u0, vec u1, vec u2, vec u3, float lo)
+{
+    const vec y = stage_activate(larger(larger(larger(u0, u1), u2), u3), lo);
+#if ACT_FALLS
+    return larger(y, stage_activate(-larger(larger(larger(-u0, -u1), -u2), -u3), lo));
+#else
+    return y;
 #endif
 }
 
@@ -41,22 +57,22 @@ INLINE void stage_unpool(global const float *w, size_t row, int C, vec mu, vec a
     r->d[2] = VLOAD(w + row) - mu;
     r->d[3] = VLOAD(w + row + C) - mu;
     vec u0 = r->d[0] * a + beta, u1 = r->d[1] * a + beta, u2 = r->d[2] * a + beta, u3 = r->d[3] * a + beta;
-#if ACT // the largest act(u), which need not be that of the largest u
-    vec u = u0;
-    const vec before1 = u1, before2 = u2, before3 = u3;
-    u0 = act_of(u0);
-    u1 = act_of(u1);
-    u2 = act_of(u2);
-    u3 = act_of(u3);
+#if ACT_FALLS // where the smallest gives the most, its negative is sought instead: the largest
+    const vec high = fmax(fmax(u0, u1), fmax(u2, u3)), low = fmin(fmin(u0, u1), fmin(u2, u3));
+    const ivec falls = act_of(low) > act_of(high);
+    u0 = select(u0, -u0, falls);
+    u1 = select(u1, -u1, falls);
+    u2 = select(u2, -u2, falls);
+    u3 = select(u3, -u3, falls);
 #endif
     const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1);
-#if ACT
-    u = select(u, before1, u1 > u0);
-    u = select(u, before2, u2 > m1);
-    u = select(u, before3, u3 > m2);
-    const vec g = dy * act_slope(u);
+    const vec m3 = select(m2, u3, u3 > m2);
+#if ACT_FALLS
+    const vec g = dy * act_slope(select(m3, -m3, falls));
+#elif ACT
+    const vec g = dy * act_slope(m3);
 #else
-    const vec m3 = select(m2, u3, u3 > m2), g = select(ZERO, dy, m3 > (vec)(lo));
+    const vec g = select(ZERO, dy, m3 > (vec)(lo));
 #endif
     // Walking back from the last: a pixel owns g if it beat all before and none after beat it.
     r->g[3] = select(ZERO, g, u3 > m2);
