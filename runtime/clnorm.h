@@ -110,7 +110,7 @@ typedef struct cln_train_options {
     bool test_flip;         /* evaluate on mirrored images, too */
     int limit;              /* train on the first K images only; 0: all */
     int kernel_class;       /* 0 by the device, 1 vector, 2 simt */
-    int conv;               /* -1 by the table, 0 vector, 1 simt, 2 gemm, 3 winograd, 4 pointwise */
+    int conv;               /* -1 by the table, 0 vector, 1 simt, 2 gemm, 3 winograd, 4 pointwise, 5 tile */
     bool fuse;
 } cln_train_options;
 

@@ -42,7 +42,14 @@ int cln_kernel_new(cln_device *dev, const char *file, const char *name, const ch
                                       sizeof out->max_local, &out->max_local, NULL);
     if (status != CL_SUCCESS)
         goto error;
-    if (out->max_local > dev->info.max_local_size)
+    size_t fixed[3] = {0, 0, 0};
+    status = clGetKernelWorkGroupInfo(out->id, dev->info.device_id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof fixed, fixed,
+                                      NULL);
+    if (status != CL_SUCCESS)
+        goto error;
+    if (fixed[0]) /* it was built for this size; Rusticl names a smaller one above all the same */
+        out->max_local = fixed[0] * fixed[1] * fixed[2];
+    else if (out->max_local > dev->info.max_local_size)
         out->max_local = dev->info.max_local_size;
     if (out->max_local < 1)
         out->max_local = 1;

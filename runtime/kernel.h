@@ -11,7 +11,8 @@ typedef struct cln_kernel {
     cl_kernel id;
     char name[48];
     cl_uint n_args;      /* CL_KERNEL_NUM_ARGS */
-    size_t max_local;    /* CL_KERNEL_WORK_GROUP_SIZE of the built kernel; no more than the device has */
+    size_t max_local;    /* of a work-group: what the kernel asks for (reqd_work_group_size), else
+                            CL_KERNEL_WORK_GROUP_SIZE of the built kernel, no more than the device has */
     cl_ulong local_bytes; /* CL_KERNEL_LOCAL_MEM_SIZE; asked for only where limits are simulated */
 } cln_kernel;
 

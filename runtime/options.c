@@ -14,7 +14,7 @@ const char *const cln_act_words[] = {"relu", "silu", "celu", "gelu", NULL};
 static const char *const inits[] = {"kaiming", "dirac", NULL};
 static const char *const flips[] = {"none", "random", "alternating", NULL};
 static const char *const classes[] = {"auto", "vector", "simt", NULL};
-static const char *const convs[] = {"auto", "vector", "simt", "gemm", "winograd", "pointwise", NULL};
+static const char *const convs[] = {"auto", "vector", "simt", "gemm", "winograd", "pointwise", "tile", NULL};
 
 #define FIELD(name, kind, member, choices, first, help)                                        \
     {name, kind, offsetof(cln_train_options, member), sizeof(((cln_train_options *)0)->member), choices, first, help}
@@ -54,7 +54,7 @@ const cln_field cln_fields[] = {
           "image, in a column of its own; evaluation takes twice as long"),
     FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
     FIELD("class", CLN_FIELD_CHOICE, kernel_class, classes, 0, "kernels: auto (by the device), vector, simt"),
-    FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm, winograd, pointwise"),
+    FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm, winograd, pointwise, tile"),
     FIELD("fuse", CLN_FIELD_FLAG, fuse, NULL, 0, "0 or 1: run norm, ReLU and pool as one pass"),
     {NULL, CLN_FIELD_INT, 0, 0, NULL, 0, NULL}};
 

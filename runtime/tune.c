@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const char *const algo_names[CLN_CONV_ALGOS] = {"vector", "simt", "gemm",
-                                                       "winograd", "pointwise"}; /* by cln_conv_algo */
+                                                       "winograd", "pointwise", "tile"}; /* by cln_conv_algo */
 static const char *const direction_names[] = {"fwd", "bwd_data", "bwd_params", "micro"};
-static const char *const class_names[] = {"*", "vector", "simt"}; /* by cln_class */
+static const char *const class_names[] = {"*", "vector", "simt", "local"}; /* by cln_class, and own_local */
+enum { OWN_LOCAL = CLN_CLASS_SIMT + 1 };
 
 const char *cln_conv_algo_name(cln_conv_algo algo)
 {
@@ -111,11 +112,12 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
         return 0;
     if (words != 4)
         return -1;
-    const int cls = index_of(word[0], class_names, 3);
+    const int cls = index_of(word[0], class_names, OWN_LOCAL + 1);
     cln_tune_line t = {.direction = index_of(word[1], direction_names, CLN_TUNE_MICRO + 1)};
     if (cls < 0 || (t.direction < 0 && strcmp(word[1], "*") != 0) || !parse_scope(word[2], &t) || !parse_choice(word[3], &t))
         return -1;
-    t.cls = (cln_class)cls;
+    t.own_local = cls == OWN_LOCAL;
+    t.cls = t.own_local ? CLN_CLASS_SIMT : (cln_class)cls;
     *out = t;
     return 1;
 }
@@ -130,7 +132,7 @@ void cln_tune_print(const cln_tune_line *t, char text[CLN_TUNE_LINE_TEXT])
     else
         snprintf(scope, sizeof scope, "%s%.17g", t->exact ? "=" : "", t->macs);
     snprintf(choice, sizeof choice, "%d", t->images);
-    snprintf(text, CLN_TUNE_LINE_TEXT, "%s %s %s %s", class_names[t->cls],
+    snprintf(text, CLN_TUNE_LINE_TEXT, "%s %s %s %s", class_names[t->own_local ? OWN_LOCAL : t->cls],
              t->direction < 0 ? "*" : direction_names[t->direction], scope,
              !micro ? algo_names[t->algo] : t->images ? choice : "batch");
 }
@@ -153,7 +155,7 @@ static bool same_shape(const cln_tune_shape *t, const cln_conv_shape *s)
 
 static bool fits(const cln_tune_line *t, const question *q)
 {
-    if (t->cls != CLN_CLASS_AUTO && t->cls != q->cls)
+    if ((t->cls != CLN_CLASS_AUTO && t->cls != q->cls) || (t->own_local && q->info->local_is_global))
         return false;
     if (!q->s)
         return t->direction == CLN_TUNE_MICRO && (t->exact ? q->macs == t->macs : q->macs >= t->macs);

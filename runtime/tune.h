@@ -11,6 +11,7 @@ typedef enum {
     CLN_CONV_GEMM,
     CLN_CONV_WINOGRAD,
     CLN_CONV_POINTWISE,
+    CLN_CONV_TILE,
     CLN_CONV_ALGOS /* how many there are; tests go through all of them */
 } cln_conv_algo;
 
@@ -33,6 +34,7 @@ typedef struct cln_tune {
 enum { CLN_TUNE_MICRO = 3, CLN_TUNE_MAX_IMAGES = 65536 }; /* the directions before it are CLN_CONV_* */
 typedef struct cln_tune_line {
     cln_class cls;         /* AUTO: '*' */
+    bool own_local;        /* "local": SIMT, and only where local memory is not in ordinary memory */
     int direction;         /* -1: '*', which stands for the directions of a convolution */
     bool exact;            /* shape (or, of a network, macs) has to be the same; else macs are a lower bound */
     cln_tune_shape shape;
@@ -71,6 +73,6 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out);
 enum { CLN_TUNE_LINE_TEXT = 160 };
 void cln_tune_print(const cln_tune_line *line, char text[CLN_TUNE_LINE_TEXT]);
 
-const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd", "pointwise" */
+const char *cln_conv_algo_name(cln_conv_algo algo); /* "vector", "simt", "gemm", "winograd", "pointwise", "tile" */
 
 #endif

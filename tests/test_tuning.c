@@ -39,7 +39,7 @@ START_TEST(what_is_printed_is_read)
     static const char *const lines[] = {
         "vector fwd 16->32,3x3/1,32x32 winograd", "simt bwd_params 100000->10,1x1/2,1x1 gemm",
         "* * 500000 simt",                        "vector micro =5631360 32",
-        "* micro 0 batch",                        "simt bwd_data inf gemm"};
+        "* micro 0 batch",                        "local * 1000 tile",                        "simt bwd_data inf gemm"};
     for (size_t i = 0; i < COUNT(lines); i++) {
         cln_tune_line t;
         char text[CLN_TUNE_LINE_TEXT];

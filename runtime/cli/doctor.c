@@ -9,6 +9,7 @@
 
 #include "../program.h"
 #include "../run.h"
+#include "../ops/conv.h"
 #include "../tune.h"
 #include "cli.h"
 #include "doctor.h"
@@ -85,7 +86,7 @@ static void print_head(const doctor *d)
     printf("device %d: %s\n%s, driver %s, %s; kernels of the %s class by default\n\n", info->index,
            info->name, info->platform_name, info->driver, info->version,
            cln_tune_class(info, &request) == CLN_CLASS_SIMT ? "simt" : "vector");
-    printf("%-9s %-8s %-23s %5s %9s %9s %8s\n", "check", "kernels", "what", "cases", "error",
+    printf("%-9s %-9s %-23s %5s %9s %9s %8s\n", "check", "kernels", "what", "cases", "error",
            "allowed", "time");
 }
 
@@ -93,7 +94,7 @@ static void print_row(const result *r)
 {
     const cln_verdict *v = &r->verdict;
     const cln_doctor_check *c = r->check;
-    printf("%-9s %-8s %-23s ", c->op, c->kernels, c->what);
+    printf("%-9s %-9s %-23s ", c->op, c->kernels, c->what);
     if (r->outcome == SKIPPED) {
         printf("skipped: %s\n", v->first);
         return;
@@ -117,9 +118,8 @@ static bool wanted(const doctor *d, const cln_doctor_check *c)
     snprintf(word, sizeof word, ",%s,", c->op);
     if (d->only[0] && !strstr(d->only, word))
         return false;
-    const char *class = strcmp(c->kernels, "winograd") == 0 ? "vector" : c->kernels;
-    const bool of_class = strcmp(class, "vector") == 0 || strcmp(class, "simt") == 0;
-    return !d->class || !of_class || strcmp(class, d->class) == 0;
+    const cln_class cls = c->tune.cls;
+    return !d->class || cls == CLN_CLASS_AUTO || (cls == CLN_CLASS_SIMT) == (strcmp(d->class, "simt") == 0);
 }
 
 /* Why a check makes no sense on the device, NULL if it does. */
@@ -129,6 +129,8 @@ static const char *reason_to_skip(const doctor *d, const cln_doctor_check *c)
         return "CLBlast may compile for 20 s; --full does it";
     if (strcmp(c->kernels, "winograd") == 0 && !d->dev->info.local_is_global)
         return "for devices whose local memory is in a cache";
+    if (c->tune.conv == CLN_CONV_TILE && !cln_conv_tile.supports(&d->dev->info, &(cln_conv_shape){0}, CLN_CONV_FWD))
+        return "the device has too small work-groups or too little local memory";
     if (strcmp(c->op, "training") == 0 && c->cases == CLN_CASES_SMALL)
         return "not among the small cases";
     return NULL;
@@ -194,7 +196,8 @@ static bool other_class_is_good(const doctor *d, const char *good)
 static const char *advice(const doctor *d)
 {
     const int vector = failures_of(d, "vector"), simt = failures_of(d, "simt"),
-              gemm = failures_of(d, "gemm"), winograd = failures_of(d, "winograd");
+              gemm = failures_of(d, "gemm"),
+              special = failures_of(d, "winograd") + failures_of(d, "pointwise"), tile = failures_of(d, "tile");
     if (!d->failed)
         return "this device computes what it should";
     if (vector && other_class_is_good(d, "simt"))
@@ -206,8 +209,10 @@ static const char *advice(const doctor *d)
         return "the simt kernels compute wrongly on this device: do not train with them; update "
                "its driver, choose another "
                "device (clnorm devices), or train with --class vector --conv vector, which passed";
-    if (winograd && winograd == d->failed)
-        return "the convolution by Winograd's transforms is wrong on this device: train with --conv vector";
+    if (special && special == d->failed)
+        return "the convolution by Winograd's transforms or for 1x1 is wrong on this device: train with --conv vector";
+    if (tile && tile == d->failed)
+        return "the convolution by tiles in local memory is wrong on this device: train with --conv simt";
     if (gemm && gemm == d->failed)
         return "the convolution by GEMM is wrong on this device: train with --conv vector or "
                "--conv simt, "

@@ -10,7 +10,7 @@ typedef struct cln_doctor_check {
     const char *
         op; /* "conv", "bn", ..., "network", "training", "limits", "memory": for --only and the table */
     const char *
-        kernels; /* "vector", "simt", "winograd", "gemm"; "auto": what the device's class is; "": none of these */
+        kernels; /* "vector", "simt", "winograd", "pointwise", "tile", "gemm"; "auto": what the device's class is; "": none of these */
     const char *what; /* is checked: a few words */
     cln_tune_request tune;
     cln_cases_wanted cases; /* few, where nobody sets another */

@@ -266,6 +266,7 @@ int cln_doctor_list(cln_doctor_check *checks, int max)
 {
     const cln_tune_request automatic = {CLN_CLASS_AUTO, -1}, gemm = {CLN_CLASS_AUTO, CLN_CONV_GEMM};
     const cln_tune_request winograd = {CLN_CLASS_VECTOR, CLN_CONV_WINOGRAD};
+    const cln_tune_request pointwise = {CLN_CLASS_VECTOR, CLN_CONV_POINTWISE}, tile = {CLN_CLASS_SIMT, CLN_CONV_TILE};
     list l = {checks, 0, max};
     add(&l, "limits", "", "work-groups, alignment", automatic, check_limits);
     add(&l, "memory", "", "a large buffer", automatic, check_memory);
@@ -273,6 +274,11 @@ int cln_doctor_list(cln_doctor_check *checks, int max)
     add_class(&l, "simt", (cln_tune_request){CLN_CLASS_SIMT, CLN_CONV_SIMT});
     add(&l, "conv", "winograd", "forward, backward", winograd, check_layer);
     add(&l, "network", "winograd", "fused layers", winograd, check_network);
+    add(&l, "conv", "pointwise", "forward, backward", pointwise, check_layer);
+    add(&l, "network", "pointwise", "fused layers", pointwise, check_network);
+    add(&l, "conv", "tile", "forward, backward", tile, check_layer);
+    add(&l, "dense", "tile", "forward, backward", tile, check_layer);
+    add(&l, "network", "tile", "fused layers", tile, check_network);
     add(&l, "conv", "gemm", "forward, backward", gemm, check_layer);
     add(&l, "dense", "gemm", "forward, backward", gemm, check_layer);
     add(&l, "training", "auto", "20 steps, twice", automatic, check_training);

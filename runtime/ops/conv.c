@@ -32,6 +32,7 @@ const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo)
            : algo == CLN_CONV_GEMM     ? &cln_conv_gemm
            : algo == CLN_CONV_WINOGRAD ? &cln_conv_winograd
            : algo == CLN_CONV_POINTWISE ? &cln_conv_pointwise
+           : algo == CLN_CONV_TILE ? &cln_conv_tile
                                        : &cln_conv_simt;
 }
 

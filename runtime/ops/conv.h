@@ -1,5 +1,5 @@
 /* The algorithms behind the convolution and dense layers. conv.c holds the layer's description and picks;
- * conv_vector.c, conv_winograd.c, conv_pointwise.c, conv_simt.c and conv_gemm.c each provide one cln_conv_impl.
+ * conv_vector.c, conv_winograd.c, conv_pointwise.c, conv_gemm.c and conv_simt.c provide the cln_conv_impl.
  *
  * y[n,oy,ox,co] = b[co] + sum over ky,kx,ci of x[n, oy*s+ky-p, ox*s+kx-p, ci] * w[ky,kx,ci,co] */
 #ifndef CLN_OPS_CONV_H
@@ -59,7 +59,8 @@ cln_conv_finish cln_conv_finish_of(const cln_node *node);
  * " -D ACT=2". Returns out. */
 const char *cln_conv_act_option(const cln_node *node, char out[16]);
 
-extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd, cln_conv_pointwise;
+extern const cln_conv_impl cln_conv_vector, cln_conv_simt, cln_conv_gemm, cln_conv_winograd, cln_conv_pointwise,
+    cln_conv_tile;
 
 const cln_conv_impl *cln_conv_impl_of(cln_conv_algo algo);
 

@@ -1,19 +1,23 @@
-/* The plainest convolution: one work-item an output (cl/conv_simt.cl). Every device can run it,
- * for every shape; it is the SIMT class's choice and the last resort of the others. */
+/* The convolutions of the SIMT class. The plainest, one work-item an output (cl/conv_simt.cl), which every device can run
+ * for every shape, is the last resort of all; the other goes by tiles in local memory (cl/conv_tile.cl). */
 #include "conv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
     CHUNK_PIXELS = 1024, /* outputs that one item of backward-params adds up, at least */
     MAX_PARTIAL_BYTES =
         64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
+    TILE_GROUP = 64, TILE_ROWS = 64, /* conv_tile.cl's */
+    TILE_LOCAL = 8 * 1024,           /* bytes of local memory, at most */
 };
 
 typedef struct simt_state {
     cln_conv_shape s;
     int direction;
     int images;                /* per chunk, in backward-params */
+    int cols;                  /* of a tile */
     cln_kernel kernel, reduce; /* reduce: backward-params alone */
 } simt_state;
 
@@ -57,11 +61,11 @@ static void simt_destroy(void *state)
     free(m);
 }
 
-static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, void **state,
-                       cln_error *err)
+static int create(cln_node *node, const cln_conv_shape *s, int direction, bool tiled, void **state, cln_error *err)
 {
-    static const char *const names[] = {"conv_fwd_simt", "conv_bwd_data_simt",
-                                        "conv_bwd_params_simt"};
+    static const char *const names[] = {"conv_fwd_simt", "conv_bwd_data_simt", "conv_bwd_params_simt"};
+    static const char *const tiles[] = {"conv_fwd_tile", "conv_bwd_data_tile", "conv_bwd_params_tile"};
+    char options[32] = "";
     simt_state *m = calloc(1, sizeof *m);
     if (!m)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
@@ -69,7 +73,11 @@ static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, v
     m->s = *s;
     m->direction = direction;
     m->images = chunk_images(s, node->layer->in[0].n);
-    int rc = cln_kernel_new(node->dev, "plain.cl", names[direction], "", &m->kernel, err);
+    m->cols = (direction == CLN_CONV_BWD_DATA ? s->ci : s->co) > 16 ? 32 : 16;
+    if (tiled)
+        snprintf(options, sizeof options, "-D COLS=%d", m->cols);
+    int rc = cln_kernel_new(node->dev, tiled ? "conv_tile.cl" : "plain.cl", (tiled ? tiles : names)[direction], options,
+                            &m->kernel, err);
     if (!rc && direction == CLN_CONV_BWD_PARAMS)
         rc = cln_kernel_new(node->dev, "plain.cl", "conv_bwd_reduce_simt", "", &m->reduce, err);
     if (rc) {
@@ -80,22 +88,24 @@ static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, v
     return CLN_OK;
 }
 
-static int run_params(const simt_state *m, cln_node *node, int n, cln_error *err)
+static int simt_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+{
+    return create(node, s, direction, false, state, err);
+}
+
+/* `range` of the kernel that writes the chunks' sums, then they are added up. */
+static int run_params(const simt_state *m, cln_node *node, int n, cln_range range, cln_error *err)
 {
     const cln_conv_shape *s = &m->s;
-    const size_t params = param_count(s), biases = s->bias ? (size_t)s->co : 0,
-                 local = (size_t)node->tune.local;
-    const int chunks = cln_div_up(n, m->images);
-    int rc =
-        cln_run(&m->kernel, cln_range3(params, (size_t)chunks, 1, local), err, CLN_MEM(node->x[0]),
-                CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w),
-                CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k),
-                CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
+    const size_t params = param_count(s), biases = s->bias ? (size_t)s->co : 0;
+    int rc = cln_run(&m->kernel, range, err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n),
+                     CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
+                     CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
     if (rc)
         return rc;
-    return cln_run(&m->reduce, cln_range1(params, local), err, CLN_MEM(node->scratch),
-                   CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)),
-                   CLN_INT((int)biases), CLN_INT(chunks));
+    return cln_run(&m->reduce, cln_range1(params, (size_t)node->tune.local), err, CLN_MEM(node->scratch),
+                   CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)), CLN_INT((int)biases),
+                   CLN_INT(cln_div_up(n, m->images)));
 }
 
 static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
@@ -106,7 +116,7 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
     const size_t images = (size_t)n, local = (size_t)node->tune.local;
     (void)saved;
     if (m->direction == CLN_CONV_BWD_PARAMS)
-        return run_params(m, node, n, err);
+        return run_params(m, node, n, cln_range3(param_count(s), (size_t)cln_div_up(n, m->images), 1, local), err);
     const cln_conv_finish f = cln_conv_finish_of(node);
     const size_t outputs = (size_t)(s->ho / f.pool) * (size_t)(s->wo / f.pool) * (size_t)s->co;
     if (m->direction == CLN_CONV_FWD)
@@ -132,4 +142,50 @@ const cln_conv_impl cln_conv_simt = {
     .create = simt_create,
     .destroy = simt_destroy,
     .run = simt_run,
+};
+
+/* ---- tiles ----------------------------------------------------------------------------------------- */
+
+static bool tile_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
+{
+    (void)s, (void)direction;
+    return info->max_local_size >= TILE_GROUP && info->max_items[0] >= TILE_GROUP && info->local_mem >= TILE_LOCAL;
+}
+
+static int tile_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
+{
+    return create(node, s, direction, true, state, err);
+}
+
+static int tile_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
+{
+    const simt_state *m = state;
+    const cln_conv_shape *s = &m->s;
+    const bool params = m->direction == CLN_CONV_BWD_PARAMS, data = m->direction == CLN_CONV_BWD_DATA;
+    const int rows = params ? s->k * s->k * s->ci : pass->n * (data ? s->h * s->w : s->ho * s->wo);
+    const cln_range range = cln_range3((size_t)cln_div_up(rows, TILE_ROWS) * TILE_GROUP,
+                                       (size_t)cln_div_up(data ? s->ci : s->co, m->cols),
+                                       params ? (size_t)cln_div_up(pass->n, m->images) : 1, TILE_GROUP);
+    (void)saved;
+    if (params)
+        return run_params(m, node, pass->n, range, err);
+    if (data)
+        return cln_run(&m->kernel, range, err, CLN_MEM(node->dy), CLN_MEM(node->param[0]), CLN_MEM(node->dx[0]),
+                       CLN_INT(pass->n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                       CLN_INT(s->co), CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(node->accumulate[0]));
+    return cln_run(&m->kernel, range, err, CLN_MEM(node->x[0]), CLN_MEM(node->param[0]), CLN_MEM(node->param[1]),
+                   CLN_MEM(node->y), CLN_INT(pass->n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho),
+                   CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias),
+                   CLN_FLOAT(cln_conv_finish_of(node).lo));
+}
+
+const cln_conv_impl cln_conv_tile = {
+    .name = "tile",
+    .supports = tile_supports,
+    .memory = simt_memory,
+    .strip_rows = NULL,
+    .finishes = 1,
+    .create = tile_create,
+    .destroy = simt_destroy,
+    .run = tile_run,
 };

@@ -3,9 +3,10 @@
 # shellcheck shell=bash disable=SC2154 # here, program, scratch and cases are the script's
 
 rows=("limits, memory"
-    "convolution, dense: vector" "convolution, dense: simt" "convolution, dense: winograd" "convolution, dense: gemm" "pooling: vector" "pooling: simt"
+    "convolution, dense: vector" "convolution, dense: simt" "convolution, dense: winograd"
+    "convolution, dense: pointwise" "convolution, dense: tile" "convolution, dense: gemm" "pooling: vector" "pooling: simt"
     "norms, ReLU: vector" "norms, ReLU: simt" "add, dropout: vector" "add, dropout: simt"
-    "loss, optimisers: vector" "loss, optimisers: simt" "networks: vector" "networks: simt" "networks: winograd"
+    "loss, optimisers: vector" "loss, optimisers: simt" "networks: vector" "networks: simt" "networks: winograd" "networks: pointwise" "networks: tile"
     "20 steps against recorded losses" "train and evaluate" "a planted fault is found" "no diagnostics")
 
 icd=/etc/OpenCL/vendors
