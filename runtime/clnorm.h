@@ -73,7 +73,7 @@ void cln_dataset_free(cln_dataset *data);
 
 /* ---- training --------------------------------------------------------------------------- */
 
-typedef enum { CLN_OPTIMIZER_SGD, CLN_OPTIMIZER_ADAMW } cln_optimizer;
+typedef enum { CLN_OPTIMIZER_SGD, CLN_OPTIMIZER_ADAMW, CLN_OPTIMIZER_MUON } cln_optimizer;
 typedef enum { CLN_SCHEDULE_ONECYCLE, CLN_SCHEDULE_COSINE, CLN_SCHEDULE_STEP, CLN_SCHEDULE_CONSTANT } cln_schedule;
 typedef enum { CLN_ACT_RELU, CLN_ACT_SILU, CLN_ACT_CELU, CLN_ACT_GELU } cln_act;
 typedef enum { CLN_INITIAL_KAIMING, CLN_INITIAL_DIRAC } cln_initial;
@@ -115,6 +115,9 @@ typedef struct cln_train_options {
 } cln_train_options;
 
 void cln_train_defaults(const char *norm, cln_train_options *out);
+
+/* Another optimiser, with the rates and the weight decay that go with it; the other options stay. */
+void cln_train_use(cln_optimizer optimizer, cln_train_options *o);
 
 /* What an epoch gave. Accuracies in percent; train figures are running and augmented, with the smoothed
  * loss; the test loss is unsmoothed. The rate counts images from the epoch's first enqueue to its last

@@ -21,7 +21,9 @@ int cln_optim_new(const cln_plan *plan, cln_optimizer kind, bool parts, cln_opti
         rc = cln_tensor_new(o->dev, plan->weights.bytes, "optimiser state", &o->v, err);
     if (!rc && adam)
         rc = cln_tensor_fill(o->dev, o->v, 0, err);
-    if (!rc)
+    if (!rc && kind == CLN_OPTIMIZER_MUON)
+        rc = cln_muon_new(plan, o->chunk, o->local, &o->muon, err);
+    else if (!rc)
         rc = cln_kernel_new(o->dev, "plain.cl", adam ? "optim_adamw" : "optim_sgd", "", &o->step, err);
     if (!rc && parts)
         rc = cln_tensor_new(o->dev, plan->grads.bytes, "the sum of gradients", &o->sum, err);
@@ -43,6 +45,7 @@ void cln_optim_free(cln_optim *o)
     cln_tensor_free(&o->v);
     cln_tensor_free(&o->sum);
     cln_kernel_free(&o->step);
+    cln_muon_free(o->muon);
     cln_kernel_free(&o->add);
     free(o);
 }
@@ -65,6 +68,8 @@ int cln_optim_step(cln_optim *o, cln_plan *plan, const cln_optim_rates *r, cln_e
     const cln_range range = range_of(o);
     const cln_tensor grads = o->sum.mem ? o->sum : plan->grads;
     const int count = (int)o->count, decay = (int)plan->n_decay;
+    if (o->kind == CLN_OPTIMIZER_MUON)
+        return cln_muon_step(o->muon, plan, grads, o->m, r->lr, r->rest, r->momentum, r->nesterov, r->weight_decay, err);
     if (o->kind == CLN_OPTIMIZER_SGD)
         return cln_run(&o->step, range, err, CLN_MEM(plan->weights), CLN_MEM(grads), CLN_MEM(o->m), CLN_INT(count),
                        CLN_INT(decay), CLN_INT(o->chunk), CLN_FLOAT(r->lr), CLN_FLOAT(r->rest), CLN_FLOAT(r->momentum),

@@ -1,8 +1,8 @@
-/* The optimiser: one launch over all parameters (cl/optim.cl). */
+/* The optimiser: one launch over all parameters (cl/optim.cl); Muon takes some more. */
 #ifndef CLN_OPTIM_H
 #define CLN_OPTIM_H
 
-#include "plan.h"
+#include "muon.h"
 
 typedef struct cln_optim {
     cln_device *dev;
@@ -10,6 +10,7 @@ typedef struct cln_optim {
     cln_tensor m, v;   /* as long as plan->weights; v for AdamW alone */
     cln_tensor sum;    /* likewise: of the gradients of a step's parts; absent where a step has one */
     cln_kernel step, add;
+    cln_muon *muon;    /* of Muon alone, which has no `step` here */
     size_t count;      /* floats */
     int chunk, local;
 } cln_optim;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cln_optimizer_words[] = {"sgd", "adamw", NULL};
+const char *const cln_optimizer_words[] = {"sgd", "adamw", "muon", NULL};
 static const char *const schedules[] = {"onecycle", "cosine", "step", "constant", NULL};
 const char *const cln_act_words[] = {"relu", "silu", "celu", "gelu", NULL};
 static const char *const inits[] = {"kaiming", "dirac", NULL};
@@ -29,14 +29,14 @@ const cln_field cln_fields[] = {
     FIELD("batch", CLN_FIELD_INT, batch, NULL, 0, "images in a step"),
     FIELD("micro-batch", CLN_FIELD_INT, micro_batch, NULL, 0, "images that go through the network at a time (0: as the "
           "device's tuning table says, the whole batch with batch norm)"),
-    FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, cln_optimizer_words, 0, "sgd or adamw"),
+    FIELD("optimizer", CLN_FIELD_CHOICE, optimizer, cln_optimizer_words, 0, "sgd, adamw, or muon: sgd whose steps of weights are made orthogonal"),
     FIELD("schedule", CLN_FIELD_CHOICE, schedule, schedules, 0, "of the learning rate: onecycle, cosine, step, constant"),
     FIELD("lr", CLN_FIELD_REAL, lr, NULL, 0, "peak learning rate"),
     FIELD("norm-lr", CLN_FIELD_REAL, norm_lr, NULL, 0, "factor of the learning rate for norms' parameters and biases"),
     FIELD("warmup", CLN_FIELD_REAL, warmup, NULL, 0, "onecycle: share of the run in which it rises"),
-    FIELD("momentum", CLN_FIELD_REAL, momentum, NULL, 0, "momentum of sgd, beta1 of adamw"),
+    FIELD("momentum", CLN_FIELD_REAL, momentum, NULL, 0, "momentum of sgd and muon, beta1 of adamw"),
     FIELD("beta2", CLN_FIELD_REAL, beta2, NULL, 0, "beta2 of adamw"),
-    FIELD("nesterov", CLN_FIELD_FLAG, nesterov, NULL, 0, "0 or 1: Nesterov's momentum (sgd)"),
+    FIELD("nesterov", CLN_FIELD_FLAG, nesterov, NULL, 0, "0 or 1: Nesterov's momentum (sgd, muon)"),
     FIELD("weight-decay", CLN_FIELD_REAL, weight_decay, NULL, 0, "decoupled, times lr; on weights alone"),
     FIELD("label-smoothing", CLN_FIELD_REAL, label_smoothing, NULL, 0, "0 to 0.9"),
     FIELD("ema", CLN_FIELD_REAL, ema, NULL, 0, "decay of the running average of weights and statistics, which is then what is "
@@ -66,7 +66,6 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     strncpy(o->norm, norm ? norm : "bn", sizeof o->norm - 1);
     o->epochs = 20;
     o->batch = 128;
-    o->norm_lr = 1.0;
     o->schedule = CLN_SCHEDULE_ONECYCLE;
     o->warmup = 0.25;
     o->momentum = 0.9;
@@ -79,9 +78,16 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
     o->conv = -1;
     o->fuse = true;
     /* Batch norm takes large steps of SGD; the norms without batch statistics do better with AdamW. */
-    o->optimizer = batch_norm ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
-    o->lr = batch_norm ? 0.2 : 0.008;
-    o->weight_decay = batch_norm ? 5e-3 : 0.05;
+    cln_train_use(batch_norm ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW, o);
+}
+
+void cln_train_use(cln_optimizer optimizer, cln_train_options *o)
+{
+    static const double lr[] = {0.2, 0.008, 0.1}, norm_lr[] = {1, 1, 2}, weight_decay[] = {0.005, 0.05, 0.05};
+    o->optimizer = optimizer;
+    o->lr = lr[optimizer];
+    o->norm_lr = norm_lr[optimizer];
+    o->weight_decay = weight_decay[optimizer];
 }
 
 const cln_field *cln_field_find(const char *name)
@@ -154,6 +160,13 @@ int cln_options_resolve(const cln_given *list, int n, cln_train_options *out, cl
         if (strcmp(list[i].field->name, "norm") == 0)
             norm = list[i].text;
     cln_train_defaults(norm, out);
+    for (int i = 0; i < n && !rc; i++)
+        if (strcmp(list[i].field->name, "optimizer") == 0)
+            rc = cln_field_set(list[i].field, out, list[i].text, err);
+    cln_optimizer usual = out->optimizer;
+    cln_train_defaults(norm, out);
+    if (usual != out->optimizer)
+        cln_train_use(usual, out);
     for (int i = 0; i < n && !rc; i++)
         rc = cln_field_set(list[i].field, out, list[i].text, err);
     return rc;

@@ -62,7 +62,7 @@ static void recipes(cln_document *d, const cln_comparison *c)
     cln_document_table(d, columns, "llrrrrrr", 8);
     for (int i = 0; i < c->n_base; i++) {
         const cln_train_options *o = &c->base[i]->runs[0]->options;
-        const bool sgd = o->optimizer == CLN_OPTIMIZER_SGD;
+        const bool adam = o->optimizer == CLN_OPTIMIZER_ADAMW;
         char lr[32], decay[32], momentum[32], beta2[32], smoothing[32], batch[32];
         snprintf(lr, sizeof lr, "%g", o->lr);
         snprintf(decay, sizeof decay, "%g", o->weight_decay);
@@ -71,13 +71,14 @@ static void recipes(cln_document *d, const cln_comparison *c)
         snprintf(smoothing, sizeof smoothing, "%g", o->label_smoothing);
         snprintf(batch, sizeof batch, "%d", o->batch);
         const char *const cells[] = {c->base[i]->label,
-                                     !sgd          ? "AdamW"
+                                     adam ? "AdamW"
+                                     : o->optimizer == CLN_OPTIMIZER_MUON ? "Muon"
                                      : o->nesterov ? "SGD, Nesterov"
                                                    : "SGD",
                                      lr,
                                      decay,
                                      momentum,
-                                     sgd ? "\xe2\x80\x93" : beta2,
+                                     adam ? beta2 : "\xe2\x80\x93",
                                      smoothing,
                                      batch};
         cln_document_row(d, cells);

@@ -14,36 +14,26 @@
 void cln_search_defaults(cln_search_axes *out)
 {
     static const char *const norms[] = {"bn", "ln", "gn"};
-    *out = (cln_search_axes){.n_norms = 3, .seeds = 1, .n_rates = {6, 6}};
+    *out = (cln_search_axes){.n_norms = 3, .seeds = 1, .n_rates = {6, 6, 6}};
     strcpy(out->model, "s8");
     for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
         strcpy(out->norms[i], norms[i]);
     for (int i = 0; i < 6; i++) {
         out->rates[CLN_OPTIMIZER_SGD][i] = 0.025 * (1 << i);
         out->rates[CLN_OPTIMIZER_ADAMW][i] = 0.001 * (1 << i);
+        out->rates[CLN_OPTIMIZER_MUON][i] = 0.0125 * (1 << i);
     }
 }
 
 /* ---- the plan ------------------------------------------------------------------------------------ */
 
-/* The weight decay that goes with an optimiser: that of a norm whose recipe has it. */
-static double decay_of(cln_optimizer optimizer)
-{
-    cln_train_options o;
-    cln_train_defaults("bn", &o);
-    if (o.optimizer != optimizer)
-        cln_train_defaults("ln", &o);
-    return o.weight_decay;
-}
-
 static int options_of(const cln_search_axes *a, const char *norm, cln_optimizer optimizer, size_t held, cln_train_options *o,
                       cln_error *err)
 {
-    char decay[32], val[32];
-    cln_given list[80] = {{cln_field_find("norm"), norm}, {cln_field_find("weight-decay"), decay},
+    char val[32];
+    cln_given list[80] = {{cln_field_find("norm"), norm}, {cln_field_find("optimizer"), cln_optimizer_words[optimizer]},
                           {cln_field_find("epochs"), "5"}, {cln_field_find("val"), val}};
     int n = 4;
-    snprintf(decay, sizeof decay, "%.9g", decay_of(optimizer));
     snprintf(val, sizeof val, "%zu", held);
     for (int i = 0; i < a->n_given && n < (int)(sizeof list / sizeof list[0]); i++)
         list[n++] = a->given[i];
@@ -51,7 +41,6 @@ static int options_of(const cln_search_axes *a, const char *norm, cln_optimizer 
     if (!rc && o->val_split < 1)
         rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--val: at least one training image must be held out: rates are not chosen on the test set");
     snprintf(o->model, sizeof o->model, "%s", a->model);
-    o->optimizer = optimizer;
     return rc;
 }
 
@@ -79,8 +68,8 @@ static bool one_name(double a, double b)
 
 static int check_rates(const cln_search_axes *a, cln_error *err)
 {
-    if (!a->n_rates[0] && !a->n_rates[1])
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--sgd, --adamw: no learning rate to try");
+    if (!a->n_rates[0] && !a->n_rates[1] && !a->n_rates[2])
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--sgd, --adamw, --muon: no learning rate to try");
     for (int k = 0; k < CLN_SEARCH_OPTIMIZERS; k++)
         for (int i = 1; i < a->n_rates[k]; i++)
             if (!(a->rates[k][i] > a->rates[k][i - 1]) || one_name(a->rates[k][i], a->rates[k][i - 1]))
@@ -99,9 +88,9 @@ static int describe(cln_study *s, const cln_search_axes *a, const cln_dataset *d
         for (int i = 0; i < a->n_rates[k]; i++)
             json_array_append_new(rates[k], json_real(a->rates[k][i]));
     }
-    s->settings = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:o, s:o}", "format", FORMAT, "version", CLNORM_VERSION,
+    s->settings = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "format", FORMAT, "version", CLNORM_VERSION,
                             "data_sha256", data->digest, "data", cln_run_text(data->name), "sgd", rates[0], "adamw", rates[1],
-                            "seeds", a->seeds, "recipes", recipes, "net", cln_run_text(net->text));
+                            "muon", rates[2], "seeds", a->seeds, "recipes", recipes, "net", cln_run_text(net->text));
     return s->settings ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a search");
 }
 

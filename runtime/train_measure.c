@@ -18,13 +18,14 @@ int cln_train_measure(cln_device *dev, const cln_train_options *o, cln_shape ima
         rc = cln_train_net(o, image, classes, &net, err);
     if (!rc)
         rc = cln_plan_measure(dev, net, &options, &plan, err);
+    const size_t muon = rc || o->optimizer != CLN_OPTIMIZER_MUON ? 0 : cln_muon_bytes(net, plan.weights);
     cln_net_free(net);
     if (rc)
         return rc;
     *out = (cln_train_memory){
         .weights = (plan.weights + plan.states) * (o->ema > 0 ? 2 : 1),
         .gradients = plan.grads * (images < o->batch ? 2 : 1), /* a part's, and the sum of the parts' */
-        .optimizer = plan.weights * (adam ? 2 : 1),
+        .optimizer = plan.weights * (adam ? 2 : 1) + muon,
         .activations = plan.activations,
         .workspace = plan.workspace,
         .data = cln_feed_bytes(n_train, image.c, image.h, image.w) + cln_feed_bytes(n_test, image.c, image.h, image.w) +

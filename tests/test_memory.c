@@ -38,12 +38,15 @@ typedef struct memory_case {
     const char *norm;
     int batch, micro;
     double ema, mixup;
+    bool muon;
 } memory_case;
 
 static cln_train_options options_of(const memory_case *c)
 {
     cln_train_options o;
     cln_train_defaults(c->norm, &o);
+    if (c->muon)
+        cln_train_use(CLN_OPTIMIZER_MUON, &o);
     o.batch = c->batch;
     o.micro_batch = c->micro;
     o.ema = c->ema;
@@ -70,14 +73,15 @@ static void run(const cln_train_options *o, cln_trainer **out)
     cln_evaluation_clear(&e);
 }
 
-static const memory_case cases[] = {{"bn", 8, 0, 0, 0},    {"bn", 96, 0, 0.9, 0.2},
-                                    {"bn", 256, 0, 0, 0},  {"ln", 256, 0, 0, 0},
-                                    {"ln", 192, 96, 0, 0}, {"gn", 96, 96, 0, 0}};
+static const memory_case cases[] = {{"bn", 8, 0, 0, 0, false},    {"bn", 96, 0, 0.9, 0.2, false},
+                                    {"bn", 256, 0, 0, 0, false},  {"ln", 256, 0, 0, 0, false},
+                                    {"ln", 192, 96, 0, 0, false}, {"gn", 96, 96, 0, 0, false},
+                                    {"gn", 16, 0, 0, 0, true}};
 
 /* A case a process: what another one freed would be there to be used again. */
 START_TEST(estimates_are_true)
 {
-    const memory_case *c = &cases[_i], little = {c->norm, 8, 0, c->ema, c->mixup};
+    const memory_case *c = &cases[_i], little = {c->norm, 8, 0, c->ema, c->mixup, c->muon};
     const cln_train_options o = options_of(c), before_it = options_of(&little);
     cln_trainer *t = NULL;
     mallopt(M_MMAP_THRESHOLD, 1 << 17); /* what is freed goes back at once */

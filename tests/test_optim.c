@@ -15,6 +15,9 @@
 
 static const char net_text[] = "conv 12 k=3\nbn\nrelu\nconv 40 k=3 bias=1\nln\ngap\ndense 7\n";
 
+/* Matrices that are wider than high, columns that no vector divides, weights that are no matrix. */
+static const char narrow_text[] = "conv 5 k=1\nbn\ndwconv k=3\nbn\nrelu\nconv 24 k=1\nbn\ngap\ndense 9\nrelu\ndense 7\n";
+
 START_TEST(optimisers)
 {
     const cln_tune_request tune = {_i ? CLN_CLASS_SIMT : CLN_CLASS_VECTOR, -1};
@@ -22,6 +25,9 @@ START_TEST(optimisers)
     cln_optim_check(dev, net_text, CLN_OPTIMIZER_SGD, true, &tune, &v);
     cln_optim_check(dev, net_text, CLN_OPTIMIZER_SGD, false, &tune, &v);
     cln_optim_check(dev, net_text, CLN_OPTIMIZER_ADAMW, false, &tune, &v);
+    cln_optim_check(dev, net_text, CLN_OPTIMIZER_MUON, true, &tune, &v);
+    ck_assert_msg(v.failures == 0, "first: %s", v.first);
+    cln_optim_check(dev, narrow_text, CLN_OPTIMIZER_MUON, false, &tune, &v);
     ck_assert_msg(v.failures == 0, "%s", v.first);
 }
 END_TEST

@@ -93,8 +93,10 @@ static void resume(const cln_train_options *o)
 
 START_TEST(resumed_is_uninterrupted)
 {
-    const char *norms[] = {"bn", "gn", "none"};
+    const char *norms[] = {"bn", "gn", "none", "ln"};
     cln_train_options o = stripes_options(norms[_i]);
+    if (_i == 3)
+        cln_train_use(CLN_OPTIMIZER_MUON, &o);
     o.micro_batch = _i == 1 ? 12 : 0;
     resume(&o);
 }
@@ -420,7 +422,7 @@ static void add_tests(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 300); /* a cold cache means compiling */
-    tcase_add_loop_test(c, resumed_is_uninterrupted, 0, 3);
+    tcase_add_loop_test(c, resumed_is_uninterrupted, 0, 4);
     tcase_add_loop_test(c, resumed_with_dropout, 0, 2);
     tcase_add_test(c, seeds);
     tcase_add_test(c, threads_do_not_matter);

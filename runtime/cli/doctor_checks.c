@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../kernel.h"
+#include "../options.h"
 #include "common/trajectory.h"
 #include "doctor.h"
 #include "ops/cases.h"
@@ -76,12 +77,11 @@ static void check_loss(cln_device *dev, const cln_doctor_check *check, cln_verdi
 
 static void check_optim(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
-    static const char text[] = "gap\nbn\ndense 7\n";
-    const bool sgd = strcmp(check->op, "sgd") == 0;
-    cln_optim_check(dev, text, sgd ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW, false, &check->tune,
-                    v);
-    if (sgd)
-        cln_optim_check(dev, text, CLN_OPTIMIZER_SGD, true, &check->tune, v);
+    static const char text[] = "gap\nbn\ndense 5\nrelu\ndense 7\n";
+    for (int i = 0; cln_optimizer_words[i]; i++)
+        if (strcmp(check->op, cln_optimizer_words[i]) == 0)
+            for (int nesterov = 0; nesterov <= (i != CLN_OPTIMIZER_ADAMW); nesterov++)
+                cln_optim_check(dev, text, (cln_optimizer)i, nesterov, &check->tune, v);
 }
 
 /* ---- training ------------------------------------------------------------------------------------ */
@@ -259,6 +259,7 @@ static void add_class(list *l, const char *kernels, cln_tune_request tune)
     add(l, "loss", kernels, "value, gradient", tune, check_loss);
     add(l, "sgd", kernels, "four steps", tune, check_optim);
     add(l, "adamw", kernels, "four steps", tune, check_optim);
+    add(l, "muon", kernels, "four steps", tune, check_optim);
     add(l, "network", kernels, "fused layers", tune, check_network);
 }
 

@@ -31,12 +31,13 @@ static void print_help(void)
            "  --sgd R,R,...          learning rates to try with sgd, ascending; none: leave it out\n"
            "                         (0.025,0.05,0.1,0.2,0.4,0.8)\n"
            "  --adamw R,R,...        likewise with adamw (0.001,0.002,0.004,0.008,0.016,0.032)\n"
+           "  --muon R,R,...         likewise with muon (0.0125,0.025,0.05,0.1,0.2,0.4)\n"
            "  --seeds N              seeds 1 to N (1)\n"
            "  --model M              a built-in network or .net file (s8)\n"
            "  --val N                images held out, the last ones (a tenth of the training set: CIFAR-10's 50,000 become\n"
            "                         45,000 and 5,000)\n"
            "  --epochs N             of each run (5)\n"
-           "  --weight-decay X       (that of the optimiser: 0.005 for sgd, 0.05 for adamw)\n"
+           "  --weight-decay X       (that of the optimiser: 0.005 for sgd, 0.05 for adamw and muon)\n"
            "  --out DIR              where the runs go (searches/MODEL)\n"
            "  --data PATH            as for clnorm train\n"
            "  --device D             as for clnorm train\n"
@@ -50,8 +51,8 @@ static void print_help(void)
     printf("\n");
 }
 
-enum { NORMS, SEEDS, MODEL, SGD, ADAMW };
-static const char *const axis_names[] = {"norms", "seeds", "model", "sgd", "adamw", NULL};
+enum { NORMS, SEEDS, MODEL, SGD, ADAMW, MUON };
+static const char *const axis_names[] = {"norms", "seeds", "model", "sgd", "adamw", "muon", NULL};
 
 static int set_axis(void *axes, int axis, const char *text, cln_error *err)
 {
@@ -66,7 +67,7 @@ static int set_axis(void *axes, int axis, const char *text, cln_error *err)
         snprintf(a->model, sizeof a->model, "%s", text);
         return CLN_OK;
     default: {
-        const int k = axis == SGD ? CLN_OPTIMIZER_SGD : CLN_OPTIMIZER_ADAMW;
+        const int k = axis - SGD; /* a cln_optimizer */
         a->n_rates[k] = 0;
         return strcmp(text, "none") == 0 ? CLN_OK
                                          : cln_option_reals(cln_optimizer_words[k], text, 0, 1000, a->rates[k],

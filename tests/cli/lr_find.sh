@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 
 printf 'conv 8 k=3\n$norm\nrelu\ngap\nconv $classes k=1 bias=1\n' >tiny.net
-small="--model ./tiny.net --norms bn,ln --sgd 0.01,0.1 --adamw 0.004 --limit 128 --epochs 1 --batch 64"
+small="--model ./tiny.net --norms bn,ln --sgd 0.01,0.1 --adamw 0.004 --muon none --limit 128 --epochs 1 --batch 64"
 
 works lr-find $small --plan --out nothing
 check "the plan" grep -Eq '^nothing: 6 runs, 0 done, on .*; about .* to go$' out
@@ -40,7 +40,7 @@ works lr-find $small --quiet --out killed
 check "killed and started again: the same table" cmp -s out table
 
 # ---- a rate that is too large is a result, not a failure; seeds are averaged
-clnorm lr-find --model ./tiny.net --norms none --sgd 0.001,1000 --adamw none --weight-decay 10 --seeds 2 --limit 256 --epochs 4 --batch 16 \
+clnorm lr-find --model ./tiny.net --norms none --sgd 0.001,1000 --adamw none --muon none --weight-decay 10 --seeds 2 --limit 256 --epochs 4 --batch 16 \
     --quiet --out wild
 check "status 0 expected" [ "$status" -eq 0 ]
 check "it says so" grep -Eq '^none +sgd +1000 +diverged$' out
@@ -50,7 +50,7 @@ check "the edge of the grid" grep -q '^best: --norm none --optimizer sgd --lr 0.
 # ---- what is refused
 error 2 'rates are not chosen on the test set' lr-find $small --val 0 --out bad
 error 2 'must ascend' lr-find --sgd 0.2,0.1 --out bad
-error 2 'no learning rate to try' lr-find --sgd none --adamw none --out bad
+error 2 'no learning rate to try' lr-find --sgd none --adamw none --muon none --out bad
 error 2 "'0.1,x' is not a list of numbers" lr-find --sgd 0.1,x --out bad
 error 2 "'nan' is not a list of numbers" lr-find --adamw nan --out bad
 error 2 'more than 32 numbers' lr-find --adamw "$(seq -s, 1 33)" --out bad

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Every call site of OpenCL calls, allocations and file operations, in a training, a resumed training and an evaluation,
-# from loose files and from the archive of the sample, with kernels cached and without, made to fail: a clean error or no harm, nothing leaked, nothing lost. The short form fails each site's first and last
-# call, the long one every call, by its whole call path, and with all later calls failing, too. The argument behind the
-# usual ones, if there is one, names the only scenario to walk.
+# from loose files and from the archive of the sample, with kernels cached and without, made to fail: a clean error or no
+# harm, nothing leaked, nothing lost. A site is a place that calls; its first and last call fail. In the long form a
+# site is a whole call path, and its middle call fails as well, and all of its calls. The argument behind the usual ones,
+# if there is one, names the only scenario to walk.
 only=${5:-}
 . "$(dirname "$0")/lib.sh"
 [ "$layer" != - ] || skip "there are no libraries that inject faults here"
@@ -179,15 +180,9 @@ walk_site() # TOOL NAME SITE CALLS
     set -- "$1" "$2" "$3" "$4" $(errors_of "$1" "$2")
     sites=$((sites + 1))
     strike "$1" "$2" "$3" 1 "$5"
-    if [ "$form" = short ]; then
-        [ "$4" -le 1 ] || strike "$1" "$2" "$3" "$4" "$6"
-        return
-    fi
-    k=2
-    while [ $k -le "$4" ]; do
-        strike "$1" "$2" "$3" $k "$([ $((k % 2)) -eq 0 ] && echo "$6" || echo "$5")"
-        k=$((k + 1))
-    done
+    [ "$4" -le 1 ] || strike "$1" "$2" "$3" "$4" "$6"
+    [ "$form" = long ] || return 0
+    [ "$4" -le 2 ] || strike "$1" "$2" "$3" $((($4 + 1) / 2)) "$5"
     strike "$1" "$2" "$3" 1 "+$6"
 }
 walk() # SCENARIO [FUNCTIONS]
@@ -205,7 +200,7 @@ walk() # SCENARIO [FUNCTIONS]
     grep '^site' log >sites.txt
     while read -r _ name site calls _ <&3; do
         case $name in cl*) tool=cl ;; *) tool=libc ;; esac
-        grep -q "^$tool $name $site\$" walked.txt && [ "$form" = short ] && continue
+        grep -q "^$tool $name $site\$" walked.txt && continue
         echo "$tool $name $site" >>walked.txt
         walk_site $tool "$name" "$site" "$calls"
     done 3<sites.txt

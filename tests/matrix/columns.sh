@@ -97,7 +97,7 @@ doctor()
         /^(maxpool|avgpool|gap) / { row = "pooling: " $2 }
         /^(bn|ln|gn|in|none|relu|silu|celu|gelu) / { row = "norms, ReLU: " $2 }
         /^(add|dropout|sigmoid|scale) / { row = "add, dropout: " $2 }
-        /^(loss|sgd|adamw) / { row = "loss, optimisers: " $2 }
+        /^(loss|sgd|adamw|muon) / { row = "loss, optimisers: " $2 }
         /^network / { row = "networks: " $2 }
         /^training / { row = "20 steps against recorded losses" }
         row && match($0, /skipped: /) { print row "|skipped|0" }

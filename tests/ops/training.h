@@ -12,8 +12,10 @@ double naive_loss(int n, int classes, const float *x, const int32_t *labels, dou
                   double *confidence);
 
 /* One step of an optimiser on count parameters; decays: whether parameter i is a weight that decays. v: AdamW's alone. */
+/* sgd, adamw */
 void naive_optim_step(cln_optimizer kind, const cln_optim_rates *r, size_t count,
                       const char *decays, const double *g, double *w, double *m, double *v);
+void naive_muon_step(const cln_optim_rates *r, const cln_plan *plan, const char *decays, const double *g, double *w, double *m);
 
 /* Loss, gradient, hits, predictions and confidence over 9 images of 7 classes, logits of size `scale`. */
 void cln_loss_check(cln_device *dev, float scale, double smoothing, int local, cln_verdict *v);
