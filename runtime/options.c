@@ -83,7 +83,7 @@ void cln_train_defaults(const char *norm, cln_train_options *o)
 
 void cln_train_use(cln_optimizer optimizer, cln_train_options *o)
 {
-    static const double lr[] = {0.2, 0.008, 0.1}, norm_lr[] = {1, 1, 2}, weight_decay[] = {0.005, 0.05, 0.05};
+    static const double lr[] = {0.2, 0.008, 0.04}, norm_lr[] = {1, 1, 5}, weight_decay[] = {0.005, 0.05, 0.04};
     o->optimizer = optimizer;
     o->lr = lr[optimizer];
     o->norm_lr = norm_lr[optimizer];

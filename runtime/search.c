@@ -21,7 +21,7 @@ void cln_search_defaults(cln_search_axes *out)
     for (int i = 0; i < 6; i++) {
         out->rates[CLN_OPTIMIZER_SGD][i] = 0.025 * (1 << i);
         out->rates[CLN_OPTIMIZER_ADAMW][i] = 0.001 * (1 << i);
-        out->rates[CLN_OPTIMIZER_MUON][i] = 0.0125 * (1 << i);
+        out->rates[CLN_OPTIMIZER_MUON][i] = 0.01 * (1 << i);
     }
 }
 
