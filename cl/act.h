@@ -19,7 +19,7 @@
 #if ACT
 // exp(x) to 2e-7 of its value, x held to +-87 (a NaN to 87): what it is used for adds 1 or subtracts it. 2^n 2^f with
 // n = rint(x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error on
-// +-1/2 is least, 7.5e-8. A CPU's vector library takes twice as long over the ends of the range; a GPU has exp in hardware.
+// +-1/2 is least, 2e-9. A CPU's vector library takes twice as long over the ends of the range; a GPU has exp in hardware.
 static inline vec act_exp(vec x)
 {
 #if V == 1
@@ -27,11 +27,12 @@ static inline vec act_exp(vec x)
 #else
     const vec low = select((vec)(-87.0f), x, x > (vec)(-87.0f)), at = select((vec)(87.0f), low, low < (vec)(87.0f));
     const vec t = at * 1.44269504f + 12582912.0f, f = at * 1.44269504f - (t - 12582912.0f);
-    vec p = 1.32764720e-3f * f + 9.67554133e-3f;
-    p = p * f + 5.55071327e-2f;
-    p = p * f + 2.40221197e-1f;
-    p = p * f + 6.93146967e-1f;
-    p = p * f + 1.00000007f;
+    vec p = 1.53458120e-4f * f + 1.33999312e-3f;
+    p = p * f + 9.61848896e-3f;
+    p = p * f + 5.55032878e-2f;
+    p = p * f + 2.40226469e-1f;
+    p = p * f + 6.93147206e-1f;
+    p = p * f + 1.0f;
     return CLN_AS_VEC(CLN_AS_IVEC(p) + (CLN_AS_IVEC(t) << 23));
 #endif
 }

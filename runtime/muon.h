@@ -19,8 +19,8 @@ typedef struct cln_muon {
 int cln_muon_new(const cln_plan *plan, int chunk, int local, cln_muon **out, cln_error *err);
 void cln_muon_free(cln_muon *muon);
 
-/* Enqueues: m takes the gradients in, weights move; see cln_optim_rates. */
-int cln_muon_step(cln_muon *muon, const cln_plan *plan, cln_tensor grads, cln_tensor m, double lr, double rest,
+/* Enqueues: the moments take the gradients in, weights move; see cln_optim_rates. */
+int cln_muon_step(cln_muon *m, const cln_plan *plan, cln_tensor grads, cln_tensor moments, double lr, double rest,
                   double momentum, bool nesterov, double weight_decay, cln_error *err);
 
 /* Bytes of device memory of one for a network with `weights` bytes of weights, which are not counted. */

@@ -80,8 +80,8 @@ static void check_optim(cln_device *dev, const cln_doctor_check *check, cln_verd
     static const char text[] = "gap\nbn\ndense 5\nrelu\ndense 7\n";
     for (int i = 0; cln_optimizer_words[i]; i++)
         if (strcmp(check->op, cln_optimizer_words[i]) == 0)
-            for (int nesterov = 0; nesterov <= (i != CLN_OPTIMIZER_ADAMW); nesterov++)
-                cln_optim_check(dev, text, (cln_optimizer)i, nesterov, &check->tune, v);
+            for (int nesterov = 0; nesterov < (i == CLN_OPTIMIZER_ADAMW ? 1 : 2); nesterov++)
+                cln_optim_check(dev, text, (cln_optimizer)i, nesterov == 1, &check->tune, v);
 }
 
 /* ---- training ------------------------------------------------------------------------------------ */

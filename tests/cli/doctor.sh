@@ -67,7 +67,7 @@ break_kernel norm.cl 's|1.0f / sqrt(m2 / count + eps)|1.0f / (sqrt(m2 / count) +
 finds bn ln
 break_kernel norm.cl '/^kernel void norm_bwd_params/,/^}/ s|t2 += V|t2 = V|' # the last strip wins
 finds gn relu
-break_kernel norm.cl '/^kernel void norm_fwd_apply_pool/,/^}/ s|best = select(best, u3, u3 > best);||' # a pixel is not seen
+break_kernel norm.cl '/^kernel void norm_fwd_apply_pool/,/^}/ s|stage_pool(u0, u1, u2, u3, lo)|stage_pool(u0, u1, u2, u2, lo)|' # a pixel is not seen
 finds in add
 refuses 'a network with ln .*layer 1 \(ln\+relu\+maxpool\): y is off' --norm ln
 break_kernel optim.cl 's|momentum \* m\[i\] + g\[i\]|g[i] - momentum * m[i]|' # the sign of the momentum

@@ -57,8 +57,9 @@ void naive_optim_step(cln_optimizer kind, const cln_optim_rates *r, size_t count
 /* x (rows, columns) towards the closest matrix with orthonormal columns (cl/muon.cl has the formulas). */
 static void naive_orthogonalise(double *x, int rows, int columns)
 {
-    double *g = cln_test_alloc((size_t)(columns * columns), sizeof *g), *row = cln_test_alloc((size_t)columns, sizeof *row);
-    double *p = cln_test_alloc((size_t)(columns * columns), sizeof *p), norm = 0;
+    const size_t square = (size_t)columns * (size_t)columns;
+    double *g = cln_test_alloc(square, sizeof *g), *p = cln_test_alloc(square, sizeof *p);
+    double *row = cln_test_alloc((size_t)columns, sizeof *row), norm = 0;
     for (int i = 0; i < rows * columns; i++)
         norm += x[i] * x[i];
     for (int i = 0; i < rows * columns; i++)
