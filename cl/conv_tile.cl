@@ -53,6 +53,15 @@ static inline __attribute__((always_inline)) void place_rows(local int *in, loca
     }
 }
 
+// The columns from c of a row that has `columns`; 0 where there are none, which another item may be writing.
+static inline __attribute__((always_inline)) float4 get(global const float *row, int c, int columns)
+{
+    float v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = c + i < columns ? row[c + i] : 0.0f;
+    return (float4)(v[0], v[1], v[2], v[3]);
+}
+
 // Writes `four` to the columns from c of a row that has `columns`.
 static inline __attribute__((always_inline)) void put(float4 four, global float *out, int c, int columns)
 {
@@ -94,7 +103,7 @@ conv_fwd_tile(global const float *x, // (N, H, W, Ci)
     const int c = c0 + 4 * quad;
     float4 shift = (float4)(0.0f);
     if (bias)
-        shift = (float4)(b[min(c, Co - 1)], b[min(c + 1, Co - 1)], b[min(c + 2, Co - 1)], b[min(c + 3, Co - 1)]);
+        shift = get(b, c, Co);
     for (int i = 0; i < MINE; i++) {
         const int pixel = first + row + i * ROW_STEP;
         const float4 v = acc[i] + shift;
@@ -140,8 +149,7 @@ conv_bwd_data_tile(global const float *dy, // (N, Ho, Wo, Co)
         global float *out = dx + (size_t)pixel * Ci;
         float4 before = (float4)(0.0f);
         if (accumulate)
-            before = (float4)(out[min(c, Ci - 1)], out[min(c + 1, Ci - 1)], out[min(c + 2, Ci - 1)],
-                              out[min(c + 3, Ci - 1)]);
+            before = get(out, c, Ci);
         put(before + acc[i], out, c, Ci);
     }
 }

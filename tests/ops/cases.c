@@ -24,6 +24,7 @@ const cln_case cln_cases[] = {
     {.line = "conv 9 k=1 bias=1 ws=1", .in = {2, 5, 3, 7}},
     {.line = "conv 16 k=3 bias=1", .in = {4, 6, 6, 8}, .n = 3},
     {.line = "conv 16 k=1", .in = {2, 6, 5, 32}},
+    {.line = "conv 16 k=1 bias=1", .in = {2, 4, 5, 16}}, /* small enough for a simulator */
     {.line = "conv 6 k=5 stride=2", .in = {2, 11, 10, 3}},
     {.line = "conv 8 k=3 stride=2 bias=1", .in = {1, 7, 7, 8}},
     {.line = "conv 4 k=1 stride=2 bias=1", .in = {2, 5, 6, 8}},
