@@ -19,7 +19,7 @@
 #if ACT
 // exp(x) to 2e-7 of its value, x held to +-87 (a NaN to 87): what it is used for adds 1 or subtracts it. 2^n 2^f with
 // n = rint(x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error on
-// +-1/2 is least, 2e-9. A CPU's vector library takes twice as long over the ends of the range; a GPU has exp in hardware.
+// +-1/2 is least, 2e-9. A CPU's vector library also treats the ends of the range; a GPU has exp in hardware.
 static inline vec act_exp(vec x)
 {
 #if V == 1
