@@ -293,8 +293,9 @@ static int look_at_run(const cln_study *s, cln_study_run *run, cln_error *err)
 {
     char dir[CLN_PATH_MAX], path[CLN_PATH_MAX];
     cln_metrics *metrics;
+    if (run->done)
+        return CLN_OK;
     int rc = cln_study_path(s, run, dir, err);
-    run->done = false;
     run->epochs_done = 0;
     if (rc || cln_result_there(dir))
         return rc ? rc : look_at_done(run, dir, err);

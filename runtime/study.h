@@ -47,13 +47,14 @@ typedef struct cln_study {
 } cln_study;
 
 /* Plans the runs; nothing is written. The learning rate goes with the batch: in proportion to it for SGD (Goyal et al. 2017),
- * to its root for AdamW, from what it is at 128. CLN_ERR_ARGUMENT, CLN_ERR_MODEL: a value that does not fit. *out goes
+ * to its root for AdamW and Muon, from what it is at 128. CLN_ERR_ARGUMENT, CLN_ERR_MODEL: a value that does not fit. *out goes
  * with cln_study_free. */
 int cln_study_new(const cln_study_axes *axes, const char *dir, const cln_dataset *data, cln_study **out, cln_error *err);
 void cln_study_free(cln_study *study);
 
 /* Compares with the folder's study.json, if there is one: CLN_ERR_EXISTS names what differs. Then looks which runs are done
- * or begun and how long the done ones took. Changes nothing. CLN_ERR_DATA and others: what is there is damaged. */
+ * or begun and how long the done ones took; one that an earlier look found done stays so. Changes nothing. CLN_ERR_DATA and
+ * others: what is there is damaged. */
 int cln_study_look(cln_study *study, cln_error *err);
 
 /* Makes the folder and study.json where they are not there, and locks the folder until cln_study_free. CLN_ERR_BUSY:

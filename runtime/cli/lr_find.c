@@ -41,6 +41,7 @@ static void print_help(void)
            "  --out DIR              where the runs go (searches/MODEL)\n"
            "  --data PATH            as for clnorm train\n"
            "  --device D             as for clnorm train\n"
+           "  --jobs N               as for clnorm study\n"
            "  --plan                 print how many runs there are and how long they will take, and do nothing\n"
            "  --quiet                print the table alone\n"
            "  --allow-failing-device as for clnorm train\n"
@@ -83,8 +84,8 @@ static const cln_runs_command command = {"lr-find", print_help, axis_names, fixe
 static void print_plan(const cln_runs *s)
 {
     char text[32];
-    cln_cli_duration(cln_study_left(s->study), text, sizeof text);
-    printf("%s: %d runs, %d done, on %s; about %s to go\n", s->study->dir, s->study->n_runs, s->done, s->dev->info.name, text);
+    cln_cli_duration(cln_runs_left(s), text, sizeof text);
+    printf("%s: %d runs, %d done, on %s; about %s to go\n", s->study->dir, s->study->n_runs, s->done, s->board->device, text);
     fflush(stdout);
 }
 

@@ -2,11 +2,14 @@
 
 #include "cli.h"
 #include "doctor.h"
+#include "../result.h"
 
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the command line ---------------------------------------------------------------------------- */
@@ -33,15 +36,15 @@ void cln_runs_print_settings(const char *const *fixed)
     }
 }
 
-enum { DATA = 256, DEVICE, OUT, PLAN, QUIET, ALLOW_FAILING, HELP, FIRST_AXIS = 1000, FIRST_FIELD = 2000 };
+enum { DATA = 256, DEVICE, OUT, JOBS, PLAN, QUIET, ALLOW_FAILING, HELP, FIRST_AXIS = 1000, FIRST_FIELD = 2000 };
 
 static void list_options(const cln_runs_command *command, struct option options[CLN_RUNS_OPTIONS])
 {
     static const struct option common[] = {
         {"data", required_argument, NULL, DATA}, {"device", required_argument, NULL, DEVICE},
-        {"out", required_argument, NULL, OUT},   {"plan", no_argument, NULL, PLAN},
-        {"quiet", no_argument, NULL, QUIET},     {"allow-failing-device", no_argument, NULL, ALLOW_FAILING},
-        {"help", no_argument, NULL, HELP}};
+        {"out", required_argument, NULL, OUT},   {"jobs", required_argument, NULL, JOBS},
+        {"plan", no_argument, NULL, PLAN},       {"quiet", no_argument, NULL, QUIET},
+        {"help", no_argument, NULL, HELP},       {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
     int n = sizeof common / sizeof common[0];
     memcpy(options, common, sizeof common);
     for (int i = 0; command->axes[i] && n < CLN_RUNS_OPTIONS - 1; i++)
@@ -55,13 +58,14 @@ static void list_options(const cln_runs_command *command, struct option options[
 int cln_runs_parse(int argc, char **argv, const cln_runs_command *command, void *axes, cln_runs *out, cln_error *err)
 {
     struct option options[CLN_RUNS_OPTIONS];
-    int rc = CLN_OK;
+    int rc = CLN_OK, one;
     list_options(command, options);
     for (int c; !rc && (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
         case DATA: out->data_path = optarg; break;
         case DEVICE: out->device = optarg; break;
         case OUT: out->out = optarg; break;
+        case JOBS: rc = cln_option_integers("jobs", optarg, 1, CLN_CREW_MAX, &out->jobs, 1, &one, err); break;
         case PLAN: out->plan_only = true; break;
         case QUIET: out->quiet = true; break;
         case ALLOW_FAILING: out->allow_failing = true; break;
@@ -139,69 +143,96 @@ static int look(cln_runs *s, cln_error *err)
     return rc;
 }
 
+/* A CPU device of PoCL can be told how many cores to take. */
+static int shared_cores(const cln_device_info *d)
+{
+    return d->type == CL_DEVICE_TYPE_CPU && strstr(d->platform_name, "Portable Computing Language") ? (int)d->compute_units : 0;
+}
+
+static void close_device(cln_runs *s)
+{
+    if (s->dev && s->dev->cold)
+        cln_program_cache_save(s->dev);
+    cln_device_close(s->dev);
+}
+
+static int scout(void *arg, cln_member *m)
+{
+    cln_runs *s = arg;
+    int rc = cln_device_open(s->device, false, &s->dev, &m->err);
+    if (!rc && !s->quiet)
+        cln_device_set_notice(s->dev, cln_cli_notice, NULL);
+    if (!rc)
+        rc = cln_device_probe(s->dev, &m->err);
+    if (!rc && !s->quiet)
+        rc = measure(s, &m->err);
+    if (rc) {
+        cln_device_close(s->dev);
+        return rc;
+    }
+    snprintf(s->board->device, sizeof s->board->device, "%s", s->dev->info.name);
+    s->board->cores = shared_cores(&s->dev->info);
+    for (int i = 0; i < s->study->n_runs; i++)
+        s->board->seconds[i] = s->study->runs[i].seconds;
+    close_device(s);
+    return CLN_OK;
+}
+
+/* Each run by itself has all cores while it is measured; `jobs` at a time share them. */
+static void share_out(cln_runs *s)
+{
+    enum { MOST = 8 };
+    cln_study *study = s->study;
+    const int left = study->n_runs - s->done;
+    if (s->jobs == 0)
+        s->jobs = s->board->cores < 1 ? 1 : s->board->cores < MOST ? s->board->cores : MOST;
+    if (s->jobs > left)
+        s->jobs = left > 0 ? left : 1;
+    for (int i = 0; i < study->n_runs; i++)
+        if (isnan(study->runs[i].seconds))
+            study->runs[i].seconds = s->board->seconds[i] * s->jobs;
+}
+
 int cln_runs_set_up(cln_runs *s, cln_error *err)
 {
     int rc = look(s, err);
     if (!rc)
-        rc = cln_device_open(s->device, false, &s->dev, err);
-    if (rc)
-        return rc;
-    if (s->data->sample && !s->quiet)
+        rc = cln_board_new(s->study->n_runs, &s->board, err);
+    if (!rc && s->data->sample && !s->quiet)
         fprintf(stderr, "clnorm: runs on the bundled sample (%zu training and %zu test images of CIFAR-10) are for trying "
                         "things out; for all of it run `clnorm fetch` or give --data PATH\n",
                 s->data->n_train, s->data->n_test);
-    if (!s->quiet)
-        cln_device_set_notice(s->dev, cln_cli_notice, NULL);
-    rc = cln_device_probe(s->dev, err);
-    if (!rc && !s->quiet)
-        rc = measure(s, err);
-    return rc;
+    if (!rc)
+        rc = cln_crew_start(s->board, 0, 0, scout, s, err);
+    if (rc)
+        return rc;
+    cln_crew_runs(s->board, 0, true);
+    if (s->board->members[0].rc) {
+        *err = s->board->members[0].err;
+        return s->board->members[0].rc;
+    }
+    share_out(s);
+    return CLN_OK;
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------- */
+/* ---- a process that trains ----------------------------------------------------------------------- */
 
-static double others_left(const cln_runs *s)
-{
-    const cln_study_run *run = s->run;
-    return cln_study_left(s->study) - run->seconds * (1 - (double)run->epochs_done / run->options.epochs);
-}
+static bool goes_on(const cln_runs *s) { return !cln_cli_interrupted() && !atomic_load(&s->board->stop); }
 
 static bool on_progress(void *arg, const cln_progress *p)
 {
-    enum { WIDTH = 20 };
-    static const char hashes[] = "####################", dots[] = "....................";
     const cln_runs *s = arg;
-    if (s->bar && p->images_per_second > 0) {
-        char left[32];
-        const int n = s->study->n_runs;
-        const double here = (p->epoch - 1 + (double)p->step / p->steps) / p->epochs;
-        const int full = (int)((s->done + here) * WIDTH / n);
-        cln_cli_duration(p->seconds_left + others_left(s), left, sizeof left);
-        fprintf(stderr, "\r[%.*s%.*s] %d/%d %s, epoch %d/%d, %.2f %%, %.0f images/s, %s left \033[K", full, hashes,
-                WIDTH - full, dots, s->number, n, s->run->name, p->epoch, p->epochs, p->acc, p->images_per_second, left);
-    }
-    return !cln_cli_interrupted();
+    const double epochs = p->epoch - 1 + (double)p->step / p->steps;
+    atomic_store(&s->self->permille, (int)(1000 * epochs / p->epochs));
+    if (p->images_per_second > 0)
+        atomic_store(&s->self->images_per_second, (int)p->images_per_second);
+    return goes_on(s);
 }
 
 static bool on_epoch(void *arg, const cln_metrics *m)
 {
-    (void)arg;
     (void)m;
-    return !cln_cli_interrupted();
-}
-
-static void print_run(const cln_runs *s, const cln_summary *r)
-{
-    char took[32], left[32];
-    if (s->bar)
-        fprintf(stderr, "\r\033[K");
-    if (s->quiet)
-        return;
-    cln_cli_duration(r->seconds, took, sizeof took);
-    cln_cli_duration(cln_study_left(s->study), left, sizeof left);
-    printf("%3d/%d  %-20s train %6.2f %%  %s %6.2f %%  %5.0f images/s  %s  (%s left)\n", s->number, s->study->n_runs,
-           s->run->name, r->train_acc, s->run->options.val_split ? "held out" : "test", r->test_acc, r->images_per_second, took, left);
-    fflush(stdout);
+    return goes_on(arg);
 }
 
 /* A run that was begun goes on; anything else in its folder is of no use. */
@@ -215,9 +246,10 @@ static int open_run(cln_runs *s, const cln_study_run *run, bool *resume, cln_err
     return rc ? rc : cln_run_open(&s->job.run, dir, *resume ? CLN_RUN_RESUME : CLN_RUN_OVERWRITE, err);
 }
 
-static int train_run(cln_runs *s, const cln_study_run *run, cln_summary *summary, bool *interrupted, cln_error *err)
+static int train_run(cln_runs *s, const cln_study_run *run, bool *interrupted, cln_error *err)
 {
     const cln_job_watch watch = {on_progress, on_epoch, s};
+    cln_summary summary;
     bool resume;
     s->job = (cln_job){.dev = s->dev, .data = s->data, .options = run->options, .small = true};
     int rc = open_run(s, run, &resume, err);
@@ -230,33 +262,24 @@ static int train_run(cln_runs *s, const cln_study_run *run, cln_summary *summary
     if (!rc)
         rc = cln_job_train(&s->job, &watch, interrupted, err);
     if (!rc && !*interrupted)
-        rc = cln_job_finish(&s->job, summary, err);
+        rc = cln_job_finish(&s->job, &summary, err);
     return rc;
 }
 
 /* A run that diverges, and would again, must not keep the others from running. */
-static int run_one(cln_runs *s, cln_study_run *run, bool *interrupted, cln_error *err)
+static int run_one(cln_runs *s, const cln_study_run *run, cln_member *m)
 {
-    cln_summary summary = {0};
-    s->run = run;
-    int rc = train_run(s, run, &summary, interrupted, err);
-    if (s->bar)
-        fprintf(stderr, "\r\033[K");
-    if (!rc && !*interrupted) {
-        run->done = true;
-        run->seconds = summary.seconds;
-        s->done++;
-        cln_study_expect(s->study);
-        print_run(s, &summary);
-    }
+    int rc = train_run(s, run, &m->interrupted, &m->err);
     if (rc == CLN_ERR_DIVERGED) {
-        fprintf(stderr, "clnorm: %s: %s\n", run->name, err->text);
-        *err = (cln_error){0};
-        s->diverged++;
-        *interrupted = false; /* it is not done, but nobody stopped it */
+        fprintf(stderr, "%sclnorm: %s: %s\n", s->bar ? "\r\033[K" : "", run->name, m->err.text);
+        m->err = (cln_error){0};
+        m->diverged++;
+        m->interrupted = false; /* it is not done, but nobody stopped it */
         rc = CLN_OK;
     }
     cln_job_clear(&s->job);
+    atomic_store(&m->permille, 0);
+    atomic_store(&m->images_per_second, 0);
     return rc;
 }
 
@@ -268,26 +291,144 @@ static int tidy(cln_runs *s, const cln_study_run *run, cln_error *err)
     return rc ? rc : cln_run_drop_checkpoint(&folder, err);
 }
 
+static int train(void *arg, cln_member *m)
+{
+    cln_runs *s = arg;
+    s->self = m;
+    int rc = cln_device_open(s->device, false, &s->dev, &m->err); /* the scout has told of a cold compile */
+    for (int i; !rc && !m->interrupted && (i = atomic_fetch_add(&s->board->next, 1)) < s->study->n_runs;) {
+        const cln_study_run *run = &s->study->runs[i];
+        if (run->done)
+            rc = tidy(s, run, &m->err);
+        else if (goes_on(s))
+            rc = run_one(s, run, m);
+        else
+            m->interrupted = true;
+    }
+    if (rc)
+        atomic_store(&s->board->stop, true);
+    close_device(s);
+    return rc;
+}
+
+/* ---- the process that looks on ------------------------------------------------------------------- */
+
+double cln_runs_left(const cln_runs *s)
+{
+    const int open = s->study->n_runs - s->done;
+    return cln_study_left(s->study) / (open > 0 && open < s->jobs ? open : s->jobs);
+}
+
+static void print_run(const cln_runs *s, int number, const cln_result *r)
+{
+    char took[32], to_go[32];
+    if (s->bar)
+        fprintf(stderr, "\r\033[K");
+    cln_cli_duration(r->seconds, took, sizeof took);
+    cln_cli_duration(cln_runs_left(s), to_go, sizeof to_go);
+    printf("%3d/%d  %-20s train %6.2f %%  %s %6.2f %%  %5.0f images/s  %s  (%s left)\n", number, s->study->n_runs,
+           s->study->runs[number - 1].name, r->train_acc, r->options.val_split ? "held out" : "test", r->test_acc,
+           r->images_per_second, took, to_go);
+    fflush(stdout);
+}
+
+/* What has been done since the last look. */
+static int report(cln_runs *s, cln_error *err)
+{
+    bool *before = malloc((size_t)s->study->n_runs + 1);
+    int rc = before ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
+    for (int i = 0; i < s->study->n_runs && !rc; i++)
+        before[i] = s->study->runs[i].done;
+    if (!rc)
+        rc = look(s, err);
+    for (int i = 0; i < s->study->n_runs && !rc && !s->quiet; i++) {
+        const cln_study_run *run = &s->study->runs[i];
+        char dir[CLN_PATH_MAX];
+        cln_result result = {0};
+        if (before[i] || !run->done)
+            continue;
+        rc = cln_study_path(s->study, run, dir, err);
+        if (!rc)
+            rc = cln_result_read(dir, &result, err);
+        if (!rc)
+            print_run(s, i + 1, &result);
+        cln_result_clear(&result);
+    }
+    free(before);
+    return rc;
+}
+
+static void draw_bar(const cln_runs *s)
+{
+    enum { WIDTH = 20 };
+    static const char hashes[] = "####################", dots[] = "....................";
+    const int n = s->study->n_runs;
+    double done = s->done;
+    char to_go[32];
+    int rate = 0, busy = 0;
+    for (int k = 0; k < s->jobs; k++) {
+        const int r = atomic_load(&s->board->members[k].images_per_second);
+        done += atomic_load(&s->board->members[k].permille) / 1000.0;
+        rate += r;
+        busy += r > 0;
+    }
+    const int full = (int)(done * WIDTH / n);
+    cln_cli_duration(cln_runs_left(s), to_go, sizeof to_go);
+    fprintf(stderr, "\r[%.*s%.*s] %d/%d done, %d under way, %d images/s, %s left \033[K", full, hashes, WIDTH - full, dots,
+            s->done, n, busy, rate, to_go);
+}
+
+static int look_on(cln_runs *s, cln_error *err)
+{
+    enum { MILLISECONDS = 100 };
+    const struct timespec pause = {.tv_nsec = MILLISECONDS * 1000000L};
+    int rc = CLN_OK;
+    for (int alive = 1; alive > 0 && !rc;) {
+        alive = 0;
+        for (int k = 0; k < s->jobs; k++)
+            alive += cln_crew_runs(s->board, k, false);
+        rc = report(s, err);
+        if (s->bar)
+            draw_bar(s);
+        if (cln_cli_interrupted())
+            atomic_store(&s->board->stop, true);
+        if (alive > 0)
+            nanosleep(&pause, NULL);
+    }
+    if (s->bar)
+        fprintf(stderr, "\r\033[K");
+    return rc;
+}
+
 int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
 {
     int rc = cln_study_begin(s->study, err);
     if (!rc) /* again under the lock: another process may have just ended */
         rc = look(s, err);
-    for (int i = 0; i < s->study->n_runs && !rc && !*interrupted; i++) {
-        cln_study_run *run = &s->study->runs[i];
-        s->number = i + 1;
-        rc = run->done ? tidy(s, run, err) : run_one(s, run, interrupted, err);
-        *interrupted = *interrupted || (i + 1 < s->study->n_runs && cln_cli_interrupted());
+    for (int k = 0; k < s->jobs && !rc; k++) {
+        s->board->members[k] = (cln_member){0};
+        rc = cln_crew_start(s->board, k, s->jobs > 1 ? s->board->cores / s->jobs : 0, train, s, err);
+    }
+    if (!rc)
+        rc = look_on(s, err);
+    if (rc)
+        atomic_store(&s->board->stop, true);
+    for (int k = 0; k < s->jobs; k++) {
+        cln_member *m = &s->board->members[k];
+        cln_crew_runs(s->board, k, true);
+        if (m->rc && !rc) {
+            rc = m->rc;
+            *err = m->err;
+        }
+        s->diverged += m->diverged;
+        *interrupted = *interrupted || m->interrupted;
     }
     return rc;
 }
 
 void cln_runs_close(cln_runs *s)
 {
-    if (s->dev && s->dev->cold)
-        cln_program_cache_save(s->dev);
-    cln_job_clear(&s->job);
+    cln_board_free(s->board, s->study ? s->study->n_runs : 0);
     cln_study_free(s->study);
-    cln_device_close(s->dev);
     cln_dataset_free(s->data);
 }

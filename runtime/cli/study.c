@@ -1,4 +1,4 @@
-/* clnorm study: trains with each norm from several seeds, one run after the other, and goes on where it was stopped. */
+/* clnorm study: trains with each norm from several seeds, and goes on where it was stopped. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +30,12 @@ static void print_help(void)
            "  --seeds N              seeds 1 to N (5)\n"
            "  --models A,B           built-in networks or .net files (s8)\n"
            "  --batches A,B,C        batch sizes (128); the learning rate goes with them: in proportion for SGD, to their\n"
-           "                         root for AdamW\n"
+           "                         root for AdamW and Muon\n"
            "  --groups A,B,C         groups of gn (4)\n"
            "  --out DIR              where the study goes (studies/MODEL)\n"
            "  --data PATH            as for clnorm train\n"
            "  --device D             as for clnorm train\n"
+           "  --jobs N               runs at a time (one a core of a CPU with PoCL, up to 8; one on other devices)\n"
            "  --plan                 print the plan and how long it will take, and do nothing\n"
            "  --quiet                print errors only\n"
            "  --allow-failing-device as for clnorm train\n"
@@ -86,7 +87,7 @@ static void print_plan(const cln_runs *s)
 {
     const cln_study *study = s->study;
     char text[32];
-    printf("%s: %d runs, %d done, on %s\n", study->dir, study->n_runs, s->done, s->dev->info.name);
+    printf("%s: %d runs, %d done, on %s\n", study->dir, study->n_runs, s->done, s->board->device);
     for (int i = 0; i < study->n_runs; i++) {
         const cln_study_run *run = &study->runs[i];
         bool first = true; /* of its kind */
@@ -105,8 +106,8 @@ static void print_plan(const cln_runs *s)
                (int)(strrchr(run->name, '-') - run->name), run->name, same, same == 1 ? "" : "s", o->epochs,
                cln_optimizer_words[o->optimizer], o->lr, text);
     }
-    cln_cli_duration(cln_study_left(study), text, sizeof text);
-    printf("about %s to go\n", text);
+    cln_cli_duration(cln_runs_left(s), text, sizeof text);
+    printf("about %s to go, %d run%s at a time\n", text, s->jobs, s->jobs == 1 ? "" : "s");
     fflush(stdout);
 }
 

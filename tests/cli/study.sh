@@ -13,11 +13,11 @@ figures() { sed 's/"images_per_second.*//' "$1/$2/metrics.jsonl"; grep -v 'secon
 # ---- a plan alone
 works study $small --plan --out nothing
 check "--plan: the runs and their time" grep -q '^  s8-gn4-b64  .* 2 seeds, 2 epochs, adamw, lr .*, about [0-9:]* each$' out
-check "--plan: the time of all" grep -q '^about [0-9:]* to go$' out
+check "--plan: the time of all" grep -q '^about [0-9:]* to go, [0-9]* runs* at a time$' out
 check "--plan leaves nothing" no test -e nothing
 
-# ---- undisturbed
-works study $small --out whole
+# ---- undisturbed, one run at a time
+works study $small --jobs 1 --out whole
 check "a line a run" [ "$(grep -c '^ *[1-6]/6  s8-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
 check "norms take turns" [ "$(sed -n 's,^ *[1-6]/6  s8-\([a-z]*\).*,\1,p' out | tr '\n' ' ')" = "bn ln gn bn ln gn " ]
 check "no bar without a terminal" no grep -q "$(printf '\r')" err
@@ -29,8 +29,34 @@ works train --quiet --limit 256 --epochs 2 --norm bn --seed 2 --batch 64 --lr 0.
 check "a run of a study is that of clnorm train" [ "$(sha alone)" = "$(sha whole/s8-bn-b64-s2)" ]
 check "what the network makes of the test set, too" cmp alone/outcome.json whole/s8-bn-b64-s2/outcome.json
 before=$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)
-works study $small --quiet --out whole
+works study $small --quiet --jobs 3 --out whole
 check "what is done is not done again" [ "$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)" = "$before" ]
+
+# ---- several at a time
+works study $small --jobs 2 --out two
+check "two at a time: a line a run" [ "$(grep -c '^ *[1-6]/6  s8-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
+check "two at a time: the same folder" [ "$(listing . two)" = "$runs study.json " ]
+for run in $runs; do
+    figures whole "$run" >whole.txt
+    figures two "$run" >two.txt
+    check "$run: two at a time: the same figures" cmp whole.txt two.txt
+done
+start study $small --jobs 2 --limit 4096 --out orphans
+check "two at a time are under way" wait_for 60 test -e orphans/s8-ln-b64-s1/config.json
+members=$(pgrep -P "$process" | tr '\n' ' ')
+check "a process each" [ "$(echo "$members" | wc -w)" -eq 2 ]
+kill -KILL "${members%% *}"
+ended
+check "one of them killed: status 17" [ "$status" -eq 17 ]
+check "one of them killed: it says so" grep -q 'was ended by signal 9 .*the same command goes on' err
+start study $small --jobs 2 --limit 4096 --out orphans
+check "it goes on" wait_for 60 pgrep -P "$process" >/dev/null
+members=$(pgrep -P "$process" | tr '\n' ' ')
+kill -KILL "$process"
+ended
+nobody() { for member in $members; do ! kill -0 "$member" 2>/dev/null || return 1; done; }
+check "nobody outlives the process that started it" wait_for 5 nobody
+rm -rf orphans
 
 # ---- killed at random moments
 seed=$$
@@ -59,7 +85,7 @@ done
 
 # ---- stopped: runs long enough to be met in their midst
 long="--limit 1024 --epochs 8 --batches 64 --seeds 2"
-start study $long --out stopped
+start study $long --quiet --out stopped
 check "one run is done" wait_for 60 at_least_done stopped 1
 error 13 'another process .* is training into stopped: ' study $long --quiet --out stopped
 kill -INT "$process"
@@ -80,6 +106,7 @@ cp whole/study.json damaged/
 head -c 100 whole/s8-ln-b64-s1/summary.json >damaged/s8-ln-b64-s1/summary.json
 error 10 'damaged/s8-ln-b64-s1/summary.json' study --quiet $small --out damaged
 error 2 'lstm.*is not a norm' study --plan --norms bn,lstm
+error 2 "jobs: '65'" study --plan --jobs 65
 error 2 "seeds: '0'" study --plan --seeds 0
 error 2 'models' study --plan --models s8,
 error 2 'batches: 64 is there twice' study --plan --batches 64,64
