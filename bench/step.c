@@ -73,6 +73,8 @@ static int new_trainer(const step_bench *b, const char *norm, int batch, contest
 {
     cln_train_options o;
     cln_train_defaults(norm, &o);
+    cln_train_use(CLN_OPTIMIZER_SGD, &o); /* the least that goes with a norm, as the peers do */
+    o.act = CLN_ACT_RELU;
     snprintf(o.model, sizeof o.model, "%s", b->o.model);
     o.batch = batch;
     o.fuse = b->fuse;

@@ -75,16 +75,16 @@ void cln_dataset_free(cln_dataset *data);
 
 typedef enum { CLN_OPTIMIZER_SGD, CLN_OPTIMIZER_ADAMW, CLN_OPTIMIZER_MUON } cln_optimizer;
 typedef enum { CLN_SCHEDULE_ONECYCLE, CLN_SCHEDULE_COSINE, CLN_SCHEDULE_STEP, CLN_SCHEDULE_CONSTANT } cln_schedule;
-typedef enum { CLN_ACT_RELU, CLN_ACT_SILU, CLN_ACT_CELU, CLN_ACT_GELU } cln_act;
+typedef enum { CLN_ACT_AUTO, CLN_ACT_RELU, CLN_ACT_SILU, CLN_ACT_CELU, CLN_ACT_GELU } cln_act;
 typedef enum { CLN_INITIAL_KAIMING, CLN_INITIAL_DIRAC } cln_initial;
 typedef enum { CLN_FLIP_NONE, CLN_FLIP_RANDOM, CLN_FLIP_ALTERNATING } cln_flip;
 
-/* Every setting of a run; cln_train_defaults fills in the good recipe for a norm. */
+/* Every setting of a run; cln_train_defaults fills in a good recipe, the same for every norm. */
 typedef struct cln_train_options {
     char model[1024];       /* a built-in name ("s8") or a .net file */
     char norm[16];          /* bn, ln, gn, in, none */
     int groups;             /* of gn; 0: its default, 4 */
-    cln_act act;            /* what $act stands for */
+    cln_act act;            /* what $act stands for; auto: SiLU, and a network need not have any */
     bool ws;                /* weight standardisation of the convolutions before norms within the image (not bn, none) */
     int epochs, batch;
     int micro_batch;        /* images that go through the network at a time, the gradients being summed; 0: what the

@@ -107,7 +107,7 @@ int cln_net_rewrite(const char *name, const char *text, const cln_net_variant *v
     }
     *to.at = '\0';
     *out = whole;
-    if ((!v->act || strcmp(v->act, "relu") == 0 || to.acts) && (!v->ws || to.standards))
+    if ((!v->act || !v->act_needed || strcmp(v->act, "relu") == 0 || to.acts) && (!v->ws || to.standards))
         return CLN_OK;
     free(whole);
     *out = NULL;

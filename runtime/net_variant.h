@@ -8,6 +8,7 @@
 
 typedef struct cln_net_variant {
     const char *act; /* what $act stands for; NULL: as it is */
+    bool act_needed; /* there has to be one, unless act is relu */
     bool ws;         /* each convolution just before $norm gets ws=1 */
 } cln_net_variant;
 

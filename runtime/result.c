@@ -15,7 +15,7 @@ bool cln_result_there(const char *dir)
     return cln_path_join(path, sizeof path, dir, CLN_RUN_SUMMARY, NULL) == 0 && cln_file_exists(path);
 }
 
-/* Settings that came after the run take the defaults of its norm: results outlive versions. */
+/* Settings that came after the run have the value that changes nothing: results outlive versions. */
 static void read_options(cln_reader *r, const json_t *root, cln_train_options *out)
 {
     cln_error fault = {0};
@@ -24,6 +24,8 @@ static void read_options(cln_reader *r, const json_t *root, cln_train_options *o
     json_t *options = json_copy((json_t *)cln_reader_object(r, root, "options"));
     cln_reader_text(r, options, "norm", norm, sizeof norm);
     cln_train_defaults(norm, &standard);
+    standard.act = CLN_ACT_RELU;
+    standard.norm_lr = 1;
     json_t *defaults = cln_options_to_json(&standard);
     if (!r->rc && (!defaults || json_object_update_missing(options, defaults)))
         r->rc = CLN_FAIL(r->err, CLN_ERR_MEMORY, "no memory to read %s", r->path);

@@ -109,7 +109,9 @@ int cln_train_net(const cln_train_options *o, cln_shape input, int classes, cln_
     *net = NULL;
     const cln_op *norm = cln_op_find(o->norm);
     const bool within = norm && norm->params && !norm->whole_batch; /* its statistics are those of an image */
-    const cln_net_variant variant = {.act = cln_act_words[o->act], .ws = o->ws && within};
+    const cln_net_variant variant = {.act = cln_act_words[o->act == CLN_ACT_AUTO ? CLN_ACT_SILU : o->act],
+                                     .act_needed = o->act != CLN_ACT_AUTO,
+                                     .ws = o->ws && within};
     return cln_net_load_as(o->model, &variant, o->norm, o->groups, classes, input, net, err);
 }
 

@@ -85,22 +85,28 @@ END_TEST
 
 START_TEST(rate_goes_with_the_batch)
 {
-    const cln_given given[] = {{cln_field_find("epochs"), "3"}, {cln_field_find("shift"), "1"}};
+    const cln_given given[] = {
+        {cln_field_find("epochs"), "3"}, {cln_field_find("shift"), "1"}, {cln_field_find("optimizer"), NULL}};
+    cln_given list[3];
     cln_study_axes axes;
     cln_study *s;
     cln_train_options bn;
+    const cln_optimizer optimizer = (cln_optimizer)_i;
     cln_train_defaults("bn", &bn);
+    cln_train_use(optimizer, &bn);
     cln_study_defaults(&axes);
     axes.seeds = 1;
     axes.n_batches = 2;
     axes.batches[1] = 8;
-    axes.given = given;
-    axes.n_given = 2;
+    memcpy(list, given, sizeof list);
+    list[2].text = cln_optimizer_words[optimizer];
+    axes.given = list;
+    axes.n_given = 3;
     OK(cln_study_new(&axes, at(""), &data, &s, &err));
     ck_assert_int_eq(s->n_runs, 6);
     ck_assert_double_eq(s->runs[0].options.lr, bn.lr);
-    ck_assert_double_eq_tol(s->runs[3].options.lr, bn.lr / 16, 1e-6 * bn.lr);
-    ck_assert_double_eq_tol(s->runs[4].options.lr, s->runs[1].options.lr / 4, 1e-6);
+    ck_assert_double_eq_tol(s->runs[3].options.lr, bn.lr / (optimizer == CLN_OPTIMIZER_SGD ? 16 : 4), 1e-6 * bn.lr);
+    ck_assert_double_eq_tol(s->runs[4].options.lr, s->runs[3].options.lr, 1e-9);
     for (int i = 0; i < 6; i++) {
         ck_assert_int_eq(s->runs[i].options.epochs, 3);
         ck_assert_int_eq(s->runs[i].options.shift, 1);
@@ -286,7 +292,7 @@ int main(void)
     tcase_set_timeout(c, 300);
     tcase_add_test(c, default_plan);
     tcase_add_test(c, sweeps_go_out_from_the_base);
-    tcase_add_test(c, rate_goes_with_the_batch);
+    tcase_add_loop_test(c, rate_goes_with_the_batch, 0, 3); /* optimisers */
     tcase_add_test(c, norms_of_one_seed_start_alike);
     tcase_add_test(c, settings_are_told_apart);
     tcase_add_test(c, outcome_counts_and_comes_back);

@@ -171,7 +171,7 @@ START_TEST(it_learns)
     const char *norms[] = {"bn", "ln", "gn", "in", "none"};
     cln_train_options o = stripes_options(norms[_i]);
     cln_metrics m;
-    o.epochs = 6;
+    o.epochs = 10;
     cln_trainer *t = stripes_trainer(dev, &data, &o);
     double first = 0;
     for (int epoch = 0; epoch < o.epochs; epoch++) {

@@ -363,7 +363,7 @@ END_TEST
 /* Labels, blanks, comments and carriage returns around it stay; words that only begin so are none. */
 START_TEST(rewritten_text)
 {
-    const cln_net_variant silu = {.act = "silu"};
+    const cln_net_variant silu = {.act = "silu", .act_needed = true};
     char *out = NULL;
     OK(cln_net_rewrite("t", "# $act\n a: $act # $act\r\n$acts\nb:$act\r\n\t$act", &silu, &out, &err));
     ck_assert_str_eq(out, "# $act\n a: silu # $act\r\n$acts\nb:silu\r\n\tsilu");

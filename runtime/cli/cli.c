@@ -41,7 +41,7 @@ int cln_cli_usage(const char *name, const char *fmt, ...)
 
 int cln_cli_print_json(json_t *root)
 {
-    char *text = root ? cln_json_dump(root, JSON_INDENT(2)) : NULL;
+    char *text = root ? cln_json_dump(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL; /* 9.4, not 9.4000000000000004 */
     cln_error err = {0};
     json_decref(root);
     if (!text) {

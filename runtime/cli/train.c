@@ -43,7 +43,7 @@ static void print_help(void)
            "step, saves and exits with status 130; a second one exits at once. Without data it trains on a\n"
            "small sample of CIFAR-10 and says so.\n"
            "\n"
-           "options (default in parentheses; some depend on --norm):\n"
+           "options (default in parentheses; rates and weight decay go with --optimizer):\n"
            "  --data PATH            folder or archive of CIFAR-10's binary version, or folder of IDX files\n"
            "                         ($CLNORM_DATA, else what clnorm fetch downloaded, else the sample)\n"
            "  --device D             index, platform:number, type or part of a name ($CLNORM_DEVICE, else 0)\n"
@@ -53,24 +53,17 @@ static void print_help(void)
            "  --quiet                print errors only\n"
            "  --allow-failing-device train even where the check at a device's first use finds that it computes wrongly\n"
            "  --no-fuse              the same as --fuse 0\n");
-    cln_train_options bn, ln;
-    cln_train_defaults("bn", &bn);
-    cln_train_defaults("ln", &ln);
-    json_t *first = cln_options_to_json(&bn), *second = cln_options_to_json(&ln);
+    cln_train_options standard;
+    cln_train_defaults("bn", &standard);
+    json_t *values = cln_options_to_json(&standard);
     for (const cln_field *f = cln_fields; f->name; f++) {
-        json_t *a = json_object_get(first, f->name), *b = json_object_get(second, f->name);
-        char *text = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        char *other = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        char *text = json_dumps(json_object_get(values, f->name), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         char name[40];
-        const bool differ = text && other && strcmp(text, other) && strcmp(f->name, "norm");
         snprintf(name, sizeof name, "--%s X", f->name);
-        printf("  %-22s %s (%s%s%s)\n", name, f->help, text ? text : "?", differ ? " for bn, else " : "",
-               differ ? other : "");
+        printf("  %-22s %s (%s)\n", name, f->help, text ? text : "?");
         free(text);
-        free(other);
     }
-    json_decref(first);
-    json_decref(second);
+    json_decref(values);
     printf("  --help                 print this\n");
 }
 

@@ -126,7 +126,7 @@ static int run_idx(const uint8_t *bytes, size_t n)
 /* What settings make of the text has the same layers, unless a line became too long. */
 static void rewrite_net(const char *text, const char *norm, int groups, const cln_net *before)
 {
-    const cln_net_variant variant = {.act = "silu", .ws = true};
+    const cln_net_variant variant = {.act = "silu", .act_needed = true, .ws = true};
     cln_error err = {0};
     cln_net *net = NULL;
     char *other = NULL;
