@@ -19,12 +19,12 @@ static json_t *config_json(const cln_job *job)
     char *plan = cln_plan_describe(job->trainer->plan);
     char *lines = cln_tuning_of_plan(job->trainer->plan, &tuning, NULL) ? NULL : cln_tuning_text(tuning);
     json_t *options = cln_options_to_json(&job->options);
-    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:s*, s:o}, s:I, s:o, s:s?, s:s?}", "version", CLNORM_VERSION,
+    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:s, s:{s:i, s:o, s:o, s:s*, s:o, s:i}, s:I, s:o, s:s?, s:s?}", "version", CLNORM_VERSION,
                              "options", options, "data", cln_run_text(job->data->sample ? "sample" : job->data->source),
                              "data_name", cln_run_text(job->data->name), "data_sha256", job->data->digest, "device", "index",
                              info->index, "name", cln_run_text(info->name), "driver", cln_run_text(info->driver), "simulated",
                              info->simulated[0] ? info->simulated : NULL, "platform",
-                             cln_run_text(info->platform_name), "params",
+                             cln_run_text(info->platform_name), "compute_units", (int)info->compute_units, "params",
                              (json_int_t)cln_trainer_param_count(job->trainer), "net", cln_run_text(job->trainer->net->text),
                              "plan", plan, "tuning", lines);
     if (!plan || !lines) {

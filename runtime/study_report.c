@@ -400,7 +400,9 @@ static void bench_table(cln_document *d, const cln_report_options *o)
 static void costs(cln_document *d, const cln_comparison *c, const cln_report_options *o)
 {
     static const char *const columns[] = {"norm", "s per epoch", "images/s", "time to that of the first"};
+    const int units = c->runs[0].compute_units;
     bool same = true;
+    char each[80] = "";
     cln_document_heading(d, "What each norm costs");
     cln_document_table(d, columns, "lrrr", 4);
     for (int i = 0; i < c->n_base; i++) {
@@ -411,10 +413,12 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
         cln_document_row(d, cells);
     }
     for (int i = 1; i < c->n_runs; i++)
-        same = same && strcmp(c->runs[i].device, c->runs[0].device) == 0;
-    cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s",
+        same = same && strcmp(c->runs[i].device, c->runs[0].device) == 0 && c->runs[i].compute_units == units;
+    if (same && units)
+        snprintf(each, sizeof each, " Each run had %d compute unit%s of the device.", units, units == 1 ? "" : "s");
+    cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s",
                            same ? "In a study the norms take turns, so that a drift of the machine meets all of them alike."
-                                : "The runs were not all on one device: their times do not compare.");
+                                : "The runs were not all on one device, or not on as much of it: their times do not compare.", each);
     bench_table(d, o);
 }
 

@@ -41,6 +41,8 @@ for run in $runs; do
     figures two "$run" >two.txt
     check "$run: two at a time: the same figures" cmp whole.txt two.txt
 done
+works report two
+check "the report says what part of the device a run had" grep -Eq "Each run had [0-9]+ compute units? of the device" two/report.md
 start study $small --jobs 2 --limit 4096 --out orphans
 check "two at a time are under way" wait_for 60 test -e orphans/s8-ln-b64-s1/config.json
 members=$(pgrep -P "$process" | tr '\n' ' ')
