@@ -123,9 +123,12 @@ static void speed(cln_document *d, const cln_comparison *c)
             slow = c->base[i];
     }
     if (slow->seconds.mean > fast->seconds.mean)
-        cln_document_item(d, "An epoch takes %.2f s with %s, the fastest, and %.2f s with %s, the slowest: %.1f %% more.",
+        cln_document_item(d, "An epoch takes %.2f s with %s, the fastest, and %.2f s with %s, the slowest: %.1f %% more%s.",
                           fast->seconds.mean, fast->label, slow->seconds.mean, slow->label,
-                          100 * (slow->seconds.mean / fast->seconds.mean - 1));
+                          100 * (slow->seconds.mean / fast->seconds.mean - 1),
+                          slow->seconds.low <= fast->seconds.high
+                              ? ", but the 95 % intervals of the two overlap, so that the machine may have made the difference"
+                              : "");
 }
 
 /* The pair of classes that the best group confuses most. */

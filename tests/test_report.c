@@ -183,6 +183,21 @@ START_TEST(report_of_three_norms)
 }
 END_TEST
 
+/* A difference of times that runs of one norm show as well is no finding. */
+START_TEST(times_that_overlap)
+{
+    three_norms();
+    for (int i = 0; i < n_runs; i++)
+        runs[i].seconds += strcmp(runs[i].options.norm, "ln") ? 0 : EPOCHS;
+    write_report();
+    holds("report.md", "11.00 s with LN, the slowest: 10.0 % more.", true);
+    for (int i = 0; i < n_runs; i++)
+        runs[i].seconds *= 1 + 0.2 * runs[i].options.seed;
+    write_report();
+    holds("report.md", "the slowest: 10.0 % more, but the 95 % intervals of the two overlap", true);
+}
+END_TEST
+
 START_TEST(report_of_sweeps)
 {
     three_norms();
@@ -274,6 +289,7 @@ int main(void)
     tcase_add_test(c, groups_and_pairs);
     tcase_add_test(c, refused_together);
     tcase_add_test(c, report_of_three_norms);
+    tcase_add_test(c, times_that_overlap);
     tcase_add_test(c, report_of_sweeps);
     tcase_add_test(c, report_of_one_run);
     tcase_add_test(c, one_seed_is_not_significant);
