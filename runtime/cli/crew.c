@@ -17,6 +17,7 @@ static size_t board_size(int n_seconds) { return sizeof(cln_board) + (size_t)n_s
 
 int cln_board_new(int n_seconds, cln_board **out, cln_error *err)
 {
+    /* cppcheck-suppress invalidFunctionArg ; -1 is what the call wants beside MAP_ANONYMOUS */
     cln_board *b = mmap(NULL, board_size(n_seconds), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to share among processes: %s", strerror(errno));

@@ -335,7 +335,7 @@ static void print_run(const cln_runs *s, int number, const cln_result *r)
 /* What has been done since the last look. */
 static int report(cln_runs *s, cln_error *err)
 {
-    bool *before = malloc((size_t)s->study->n_runs + 1);
+    bool *before = calloc((size_t)s->study->n_runs + 1, sizeof *before);
     int rc = before ? CLN_OK : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     for (int i = 0; i < s->study->n_runs && !rc; i++)
         before[i] = s->study->runs[i].done;
