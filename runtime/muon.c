@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STEPS = 5, ROWS = 4 /* muon.cl's */, GROUP = 64 };
+enum { STEPS = 5, ROWS = 4 /* muon.cl's */ };
 
 extern const cln_op cln_op_dwconv;
 
@@ -146,9 +146,9 @@ void cln_muon_free(cln_muon *m)
 
 static int orthogonalise(cln_muon *m, cln_error *err)
 {
-    const size_t n = (size_t)m->n;
-    const cln_range gram = cln_range3(m->gram_items, n, 1, GROUP), poly = cln_range3(m->poly_items, n, 1, GROUP),
-                    apply = cln_range3(m->apply_items, n, 1, GROUP);
+    const size_t n = (size_t)m->n, local = (size_t)m->local;
+    const cln_range gram = cln_range3(m->gram_items, n, 1, local), poly = cln_range3(m->poly_items, n, 1, local),
+                    apply = cln_range3(m->apply_items, n, 1, local);
     int rc = CLN_OK;
     for (int i = 0; i < STEPS && !rc; i++) {
         const cln_tensor from = i % 2 ? m->other : m->s, to = i % 2 ? m->s : m->other;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../cache.h"
+#include "../net_variant.h"
 #include "../program.h"
 #include "doctor.h"
 #include "ops/cases.h"
@@ -13,12 +14,24 @@
 
 /* What the small network has of layers; its programs are those that a network of 16n channels is made of. */
 static const char small_net[] =
-    "conv 16 k=3\n$norm\nrelu\nmaxpool 2\nconv 32 k=3\n$norm\nrelu\ngap\n"
+    "conv 16 k=3\n$norm\n$act\nmaxpool 2\nconv 32 k=3\n$norm\n$act\ngap\n"
     "conv $classes k=1 bias=1\n";
 
-static bool in_small_net(const cln_op *op)
+/* The run's own activation, the first if there are several, so that no kernels are compiled for the check alone. */
+static const char *activation_of(const cln_net *net)
 {
-    static const char *const words[] = {"conv", "relu", "maxpool", "gap"};
+    for (int i = 0; i < net->n_layers; i++) {
+        const cln_op *op = net->layers[i].op;
+        const cln_absorb is = op->absorb ? op->absorb(&net->layers[i]) : CLN_ABSORB_NO;
+        if (is == CLN_ABSORB_RELU || cln_absorb_smooth(is))
+            return op->word;
+    }
+    return "relu";
+}
+
+static bool in_small_net(const cln_op *op, const char *act)
+{
+    const char *const words[] = {"conv", act, "maxpool", "gap"};
     bool found = op->norm;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         found = found || strcmp(op->word, words[i]) == 0;
@@ -26,16 +39,16 @@ static bool in_small_net(const cln_op *op)
 }
 
 /* Layers of the run's network that the small one lacks, alone. */
-static void check_other_layers(cln_device *dev, const cln_net *net, const cln_tune_request *tune,
+static void check_other_layers(cln_device *dev, const cln_net *net, const char *act, const cln_tune_request *tune,
                                cln_verdict *v)
 {
     for (int i = 0; cln_ops[i]; i++) {
         bool used = false;
         for (int k = 0; k < net->n_layers && !used; k++)
             used = net->layers[k].op == cln_ops[i];
-        if (used && cln_ops[i]->host && !in_small_net(cln_ops[i]))
+        if (used && cln_ops[i]->host && !in_small_net(cln_ops[i], act))
             cln_stage_check_set(dev, CLN_STAGE_DOCTOR, cln_ops[i]->word, tune->cls, v);
-        for (const cln_case *c = cln_cases; used && !in_small_net(cln_ops[i]) && c->line; c++)
+        for (const cln_case *c = cln_cases; used && !in_small_net(cln_ops[i], act) && c->line; c++)
             if (c->doctor && cln_case_is(c, cln_ops[i]->word)) {
                 cln_case_check(dev, c, tune, false, v);
                 break;
@@ -43,17 +56,23 @@ static void check_other_layers(cln_device *dev, const cln_net *net, const cln_tu
     }
 }
 
-static cln_verdict check(cln_device *dev, const cln_train_options *o, const cln_net *net)
+static int check(cln_device *dev, const cln_train_options *o, const cln_net *net, cln_verdict *v, cln_error *err)
 {
     const cln_plan_options options = {
         .tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse, .guard = true};
     const int local = cln_tune_class(&dev->info, &options.tune) == CLN_CLASS_VECTOR ? 1 : 64;
-    cln_verdict v = {0};
-    cln_loss_check(dev, 30, 0.1, local, &v);
-    cln_optim_check(dev, small_net, o->optimizer, o->nesterov, &options.tune, &v);
-    cln_network_check(dev, small_net, o->norm, 10, (cln_shape){4, 8, 8, 3}, &options, &v);
-    check_other_layers(dev, net, &options.tune, &v);
-    return v;
+    const char *act = activation_of(net);
+    const cln_net_variant variant = {.act = act};
+    char *text = NULL;
+    int rc = cln_net_rewrite("of the check", small_net, &variant, &text, err);
+    if (rc)
+        return rc;
+    cln_loss_check(dev, 30, 0.1, local, v);
+    cln_optim_check(dev, text, o->optimizer, o->nesterov, &options.tune, v);
+    cln_network_check(dev, text, o->norm, 10, (cln_shape){4, 8, 8, 3}, &options, v);
+    check_other_layers(dev, net, act, &options.tune, v);
+    free(text);
+    return CLN_OK;
 }
 
 /* False: there is no key, and nothing is remembered. */
@@ -88,7 +107,10 @@ int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_n
         free(bytes);
         return CLN_OK;
     }
-    const cln_verdict v = check(dev, o, net);
+    cln_verdict v = {0};
+    int rc = check(dev, o, net, &v, err);
+    if (rc)
+        return rc;
     if (v.code == CLN_ERR_MEMORY || v.code == CLN_ERR_DEVICE_MEMORY)
         return CLN_FAIL(err, v.code, "device %d (%s) could not be checked: %s", dev->info.index,
                         dev->info.name, v.first);

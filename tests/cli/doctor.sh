@@ -69,10 +69,13 @@ break_kernel norm.cl '/^kernel void norm_bwd_params/,/^}/ s|t2 += V|t2 = V|' # t
 finds gn relu
 break_kernel norm.cl '/^kernel void norm_fwd_apply_pool/,/^}/ s|stage_pool(u0, u1, u2, u3, lo)|stage_pool(u0, u1, u2, u2, lo)|' # a pixel is not seen
 finds in add
-refuses 'a network with ln .*layer 1 \(ln\+relu\+maxpool\): y is off' --norm ln
+refuses 'a network with ln .*layer 1 \(ln\+silu\+maxpool\): y is off' --norm ln
 break_kernel optim.cl 's|momentum \* m\[i\] + g\[i\]|g[i] - momentum * m[i]|' # the sign of the momentum
 finds sgd adamw
-refuses 'sgd with Nesterov.*: weights is off' --norm bn
+refuses 'sgd with Nesterov.*: weights is off' --norm bn --optimizer sgd
+break_kernel muon.cl 's|+ 2.0315f|- 2.0315f|' # the sign of a coefficient
+finds muon sgd
+refuses 'muon: weights is off' --norm bn
 break_kernel loss.cl '/const float t = / s|smoothing / K|smoothing / (K - 1)|' # smoothing over the other classes
 finds loss gap
 refuses 'loss of logits.*dlogits is off' --norm ln
