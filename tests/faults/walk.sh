@@ -69,7 +69,7 @@ after_train()
     check "no temporary file" no_temporary run
     if [ -e run/config.json ]; then
         check "an interrupted run goes on" resumable run $reference
-    else
+    elif [ -n "$(find run -mindepth 1 ! -name .lock 2>/dev/null)" ]; then # else the next run finds what this one found
         run_$way
         check "a run that never began starts" resumable run $reference
     fi
