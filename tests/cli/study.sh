@@ -12,7 +12,7 @@ figures() { sed 's/"images_per_second.*//' "$1/$2/metrics.jsonl"; grep -v 'secon
 
 # ---- a plan alone
 works study $small --plan --out nothing
-check "--plan: the runs and their time" grep -q '^  s8-gn4-b64  .* 2 seeds, 2 epochs, adamw, lr .*, about [0-9:]* each$' out
+check "--plan: the runs and their time" grep -q '^  s8-gn4-b64  .* 2 seeds, 2 epochs, muon, lr .*, about [0-9:]* each$' out
 check "--plan: the time of all" grep -q '^about [0-9:]* to go, [0-9]* runs* at a time$' out
 check "--plan leaves nothing" no test -e nothing
 
@@ -25,7 +25,7 @@ check "a folder a run and study.json" [ "$(listing . whole)" = "$runs study.json
 for run in $runs; do
     check "$run: JSON alone" [ "$(listing whole "$run")" = "config.json metrics.jsonl outcome.json summary.json " ]
 done
-works train --quiet --limit 256 --epochs 2 --norm bn --seed 2 --batch 64 --lr 0.1 --out alone
+works train --quiet --limit 256 --epochs 2 --norm bn --seed 2 --batch 64 --lr 0.0282843 --out alone
 check "a run of a study is that of clnorm train" [ "$(sha alone)" = "$(sha whole/s8-bn-b64-s2)" ]
 check "what the network makes of the test set, too" cmp alone/outcome.json whole/s8-bn-b64-s2/outcome.json
 before=$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)
