@@ -81,6 +81,7 @@ static void fill_info(cl_device_id id, cln_device_info *d)
     device_text(d, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
     device_text(d, CL_DEVICE_VERSION, d->version, sizeof d->version);
     platform_text(d, CL_PLATFORM_NAME, d->platform_name, sizeof d->platform_name);
+    platform_text(d, CL_PLATFORM_VERSION, d->platform_version, sizeof d->platform_version);
     d->type = device_cl_ulong(d, CL_DEVICE_TYPE, 0) & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT;
 
     d->compute_units = device_cl_uint(d, CL_DEVICE_MAX_COMPUTE_UNITS, 1);

@@ -11,7 +11,7 @@
 /* What the device says of itself (sizes in bytes). Filled by cln_device_list and cln_device_open. */
 typedef struct cln_device_info {
     int index, platform, number;        /* flat index; platform and index within it */
-    char model[128], vendor[128], driver[64], version[64], platform_name[128];
+    char model[128], vendor[128], driver[64], version[64], platform_name[128], platform_version[128];
     char name[288];                     /* the model, and what is simulated, so that no report passes for another's */
     char simulated[128];                /* "": nothing; else the limits of $CLNORM_SIMULATE (see simulate.h) */
     cl_device_type type;

@@ -142,14 +142,9 @@ static int read_source(const char *file, text_buffer *out, cln_error *err)
 static bool make_key(const cln_device *dev, const char *source, const char *options,
                      char key[CLN_CACHE_KEY])
 {
-    char platform[256] = "";
-    key[0] = '\0';
-    if (clGetPlatformInfo(dev->info.platform_id, CL_PLATFORM_VERSION, sizeof platform - 1, platform,
-                          NULL) != CL_SUCCESS)
-        return false; /* without it a kernel of an older driver might be taken */
     const char *parts[] = {source,           options,           dev->info.model,
                            dev->info.vendor, dev->info.version, dev->info.driver,
-                           platform};
+                           dev->info.platform_version};
     return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
 }
 

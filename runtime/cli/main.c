@@ -59,13 +59,13 @@ static void print_help(void)
 #undef CLN_EXIT_LINE
 }
 
-/* A full disk behind stdout must not look like success. */
+/* A full disk behind stdout must not look like success. Where there is an error already, its line is enough. */
 static int close_output(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if (status != CLN_EXIT_OK || (fflush(stdout) == 0 && !ferror(stdout)))
         return status;
     fprintf(stderr, "clnorm: cannot write the output: %s\n", strerror(errno));
-    return status ? status : cln_cli_status(CLN_ERR_IO);
+    return cln_cli_status(CLN_ERR_IO);
 }
 
 static int run_command(const command *c, int argc, char **argv)

@@ -16,7 +16,7 @@
 enum { LABEL_WIDTH = 12, LAYER_WIDTH = 26 };
 
 typedef struct model_options {
-    const char *norm;
+    const char *norm, *act; /* act: NULL: the default */
     int groups, classes;
     cln_shape input;
     int micro_batch;    /* 0: as the tables say */
@@ -40,7 +40,8 @@ static void print_help(void)
     for (const cln_op *const *op = cln_ops; *op; op++)
         if ((*op)->norm)
             printf("                   %-6s %s\n", (*op)->word, (*op)->help);
-    printf("  --groups G     groups of channels, for norms that have groups\n"
+    printf("  --act A        what $act stands for: auto (silu), relu, silu, celu, gelu\n"
+           "  --groups G     groups of channels, for norms that have groups\n"
            "  --classes N    what $classes stands for (default 10)\n"
            "  --input HxWxC  the images (default 32x32x3)\n"
            "  --batch N      images in a batch (default 128); with the memory that training needs\n"
@@ -156,26 +157,18 @@ static void print_table(const cln_net *net)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-/* Of training with the defaults for the norm. A device is asked what it is, but not opened. */
-static int measure(const char *model, const model_options *o, cln_device *dev, cln_train_memory *out, cln_error *err)
+/* Of training with these settings. A device is asked what it is, but not opened. */
+static int measure(const model_options *o, const cln_train_options *t, cln_device *dev, cln_train_memory *out, cln_error *err)
 {
     cln_device_info *list = NULL;
-    cln_train_options t;
     size_t count = 0, index = 0;
     const int test = o->images / 6;
-    cln_train_defaults(o->norm, &t);
-    if (strlen(model) >= sizeof t.model || strlen(o->norm) >= sizeof t.norm)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "the name of the model or the norm is too long");
-    strcpy(t.model, model);
-    t.batch = o->input.n;
-    t.groups = o->groups;
-    t.micro_batch = o->micro_batch;
     int rc = cln_device_list(&list, &count, err);
     if (!rc)
         rc = cln_device_find(list, count, o->device, &index, err);
     if (!rc && list) {
         *dev = (cln_device){.info = list[index]};
-        rc = cln_train_measure(dev, &t, o->input, o->classes, o->images - test, test, out, err);
+        rc = cln_train_measure(dev, t, o->input, o->classes, o->images - test, test, out, err);
         cln_tuning_use(dev, NULL);
     }
     free(list);
@@ -249,11 +242,25 @@ static int print_net_json(const cln_net *net, const cln_train_memory *m)
                                 "training_memory", m ? memory_json(m) : NULL));
 }
 
+/* How clnorm train would train a model with what was asked for. */
+static int training(const char *model, const model_options *o, cln_train_options *t, cln_error *err)
+{
+    cln_train_defaults(o->norm, t);
+    if (strlen(model) >= sizeof t->model || strlen(o->norm) >= sizeof t->norm)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "the name of the model or the norm is too long");
+    strcpy(t->model, model);
+    t->batch = o->input.n;
+    t->groups = o->groups;
+    t->micro_batch = o->micro_batch;
+    return o->act ? cln_field_set(cln_field_find("act"), t, o->act, err) : CLN_OK;
+}
+
 static int show_model(const char *model, const model_options *o)
 {
     cln_error err = {0};
     cln_net *net = NULL;
-    if (cln_net_load(model, o->norm, o->groups, o->classes, o->input, &net, &err))
+    cln_train_options t;
+    if (training(model, o, &t, &err) || cln_train_net(&t, o->input, o->classes, &net, &err))
         return cln_cli_fail(&err);
     int status = CLN_EXIT_OK, rc = CLN_OK;
     cln_device dev;
@@ -262,7 +269,7 @@ static int show_model(const char *model, const model_options *o)
         print_table(net); /* which needs no device */
     fflush(stdout);
     if (o->memory)
-        rc = measure(model, o, &dev, &memory, &err);
+        rc = measure(o, &t, &dev, &memory, &err);
     if (rc)
         status = cln_cli_fail(&err);
     else if (o->json)
@@ -338,7 +345,8 @@ int cln_cmd_model(int argc, char **argv)
         {"batch", required_argument, NULL, 'b'},   {"json", no_argument, NULL, 'j'},
         {"device", required_argument, NULL, 'd'},  {"images", required_argument, NULL, 'k'},
         {"micro-batch", required_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},          {0}};
+        {"act", required_argument, NULL, 'a'},     {"help", no_argument, NULL, 'h'},
+        {0}};
     model_options o = {.norm = "bn", .classes = 10, .input = {128, 32, 32, 3}, .images = 60000};
     int option, which = 0;
     while ((option = getopt_long(argc, argv, "h", options, &which)) != -1) {
@@ -349,6 +357,8 @@ int cln_cmd_model(int argc, char **argv)
         }
         if (option == 'n')
             o.norm = optarg;
+        else if (option == 'a')
+            o.act = optarg;
         else if (option == 'g')
             good = read_int(optarg, '\0', &o.groups);
         else if (option == 'c')
