@@ -113,6 +113,10 @@ START_TEST(command_prints_the_table)
     ck_assert_ptr_nonnull(strstr(out, "s8r"));
     ck_assert_int_eq(run_command("s8r --json --batch 2", out, sizeof out), 0);
     ck_assert_ptr_nonnull(strstr(out, "\"params\": 46074"));
+    ck_assert_ptr_nonnull(strstr(out, "\"layer\": \"silu\"")); /* $act as clnorm train takes it */
+    ck_assert_int_eq(run_command("s8 --act celu", out, sizeof out), 0);
+    ck_assert_ptr_nonnull(strstr(out, "celu"));
+    ck_assert_ptr_null(strstr(out, "silu"));
 }
 END_TEST
 
@@ -123,6 +127,8 @@ START_TEST(command_refuses)
         int status;
     } cases[] = {{"s9", "unknown model 's9'", 2},
                  {"s8 --norm xn", "unknown norm 'xn'", 2},
+                 {"s8 --act step", "--act: 'step' is none of auto, relu", 2},
+                 {"resnet20 --act silu", "act: resnet20 has no line $act", 2},
                  {"s8 --norm gn --groups 5", "s8.net:", 11},
                  {"s8 --batch 0", "--batch \"0\"", 2},
                  {"s8 --batch 1x", "--batch \"1x\"", 2},

@@ -160,6 +160,25 @@ START_TEST(residual_network)
 }
 END_TEST
 
+/* Under 50,000 parameters whatever the norm, residual, and nothing but 8x8 behind the last pooling. */
+START_TEST(smallest_budget)
+{
+    static const char *const norms[] = {"bn", "ln", "gn", "in"};
+    for (int i = 0; i < 4; i++) {
+        cln_net *net = load("best50k", norms[i], 0);
+        int adds = 0;
+        ck_assert_uint_eq(cln_net_param_count(net), 49210);
+        for (int l = 0; l < net->n_layers; l++) {
+            const cln_layer *layer = &net->layers[l];
+            adds += strcmp(layer->op->word, "add") == 0;
+            ck_assert(strcmp(layer->op->word, "dwconv") != 0 || layer->out.h == 8);
+        }
+        ck_assert_int_eq(adds, 4);
+        cln_net_free(net);
+    }
+}
+END_TEST
+
 START_TEST(other_data)
 {
     const cln_shape mnist = {7, 28, 28, 1};
@@ -573,6 +592,7 @@ int main(void)
     tcase_add_loop_test(tc, skeleton, 0, N_MODELS * N_NORMS);
     tcase_add_test(tc, residual_additions);
     tcase_add_test(tc, residual_network);
+    tcase_add_test(tc, smallest_budget);
     tcase_add_test(tc, other_data);
     tcase_add_test(tc, builtin_names);
     tcase_add_test(tc, norm_and_groups);

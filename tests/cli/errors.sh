@@ -142,5 +142,11 @@ if [ -w /dev/full ]; then
         check "status 9 expected" [ "$status" -eq 9 ]
         check "one line on stderr expected" one_line err
     done
+    # An error of its own, behind a table: the output's is not told as well.
+    last="clnorm model s8 --device 99 >/dev/full"
+    "$program" model s8 --device 99 >/dev/full 2>err
+    status=$?
+    check "status 5 expected" [ "$status" -eq 5 ]
+    check "one line on stderr expected" one_line err
 fi
 finish

@@ -1,5 +1,6 @@
-# What tests/matrix/run does for a column, and how it prints the table. A check leaves lines "ROW|OUTCOME|CASES" in the
-# column's `cells`, with OUTCOME ok, RED or skipped, and what a person should read in `report`.
+# What tests/matrix/run does for a column, and how it prints the table. A column has two parts, `doctor` and `training`,
+# which know nothing of each other. A check leaves lines "ROW|OUTCOME|CASES" in the part's `cells`, with OUTCOME ok, RED
+# or skipped, and what a person should read in `report`.
 # shellcheck shell=bash disable=SC2154 # here, program, scratch and cases are the script's
 
 rows=("limits, memory"
@@ -167,22 +168,26 @@ diagnostics()
     fi
 }
 
-# check_column COLUMN DIR
-check_column()
+# folder COLUMN PART
+folder() { echo "$scratch/${1//\//_}/$2"; }
+
+# check_part COLUMN doctor|training
+check_part()
 {
     local began=$SECONDS
-    dir=$2
+    dir=$(folder "$1" "$2")
     : >"$dir/cells"
     : >"$dir/report"
     use "$1" "$dir"
-    case $1 in oclgrind*) planted "$1" ;; esac
-    case $1 in
-        oclgrind*) doctor --cases small ;;
-        *) if [ "$cases" = all ]; then doctor --cases all --full; else doctor --cases few; fi ;;
+    case $1-$2 in
+        oclgrind*-doctor)
+            planted "$1"
+            doctor --cases small ;;
+        *-doctor) if [ "$cases" = all ]; then doctor --cases all --full; else doctor --cases few; fi ;;
+        *) training ;;
     esac
-    training
     case $1 in oclgrind*) diagnostics ;; esac
-    echo "$((SECONDS - began)) s" >>"$dir/report"
+    echo "$2, $((SECONDS - began)) s" >>"$dir/report"
 }
 
 # known COLUMN ROW: the entry of tests/matrix/known for it.
@@ -199,7 +204,7 @@ outcome()
             else if (skipped == n) print "skipped"
             else if (cases) print "ok, " cases
             else print "ok"
-        }' "$scratch/${1//\//_}/cells"
+        }' "$(folder "$1" doctor)/cells" "$(folder "$1" training)/cells"
 }
 
 # table COLUMN ...: fails where a cell is red that is not known.
