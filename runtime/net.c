@@ -1,5 +1,6 @@
 /* From the text of a .net file to layers with shapes. Nothing here knows a kind of layer by name:
  * words, attributes, ranges and the norms' names all come out of the table of ops. */
+#include "names.h"
 #include "net.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 enum {
     MAX_LAYERS = 512,
     MAX_LINE = 256,          /* characters, comment included */
-    MAX_BYTES = 64 * 1024,   /* of a file */
     MAX_WORDS = MAX_LINE / 2 /* of a line */
 };
 
@@ -50,43 +50,29 @@ static int fail_at(const parser *p, const char *word, const char *fmt, ...)
     return CLN_ERR_MODEL;
 }
 
-/* A list for messages: "bn, ln, gn"; what does not fit becomes "...". Starts as "" */
-typedef struct list {
-    char text[400];
-} list;
-
-static void list_add(list *l, const char *item)
+static cln_names layer_words(bool norms_only)
 {
-    size_t used = strlen(l->text), room = sizeof l->text - used;
-    if (used >= 5 && strcmp(l->text + used - 5, ", ...") == 0)
-        return;
-    bool fits = strlen(item) + sizeof ", , ..." <= room;
-    (void)snprintf(l->text + used, room, "%s%s", used ? ", " : "", fits ? item : "...");
-}
-
-static list layer_words(bool norms_only)
-{
-    list l = {""};
+    cln_names l = {""};
     for (const cln_op *const *op = cln_ops; *op; op++)
         if (!norms_only || (*op)->norm)
-            list_add(&l, (*op)->word);
+            cln_names_add(&l, (*op)->word);
     return l;
 }
 
-static list attr_names(const cln_op *op)
+static cln_names attr_names(const cln_op *op)
 {
-    list l = {""};
+    cln_names l = {""};
     for (const cln_attr *a = op->attrs; a && a->name; a++)
-        list_add(&l, a->name);
+        cln_names_add(&l, a->name);
     return l;
 }
 
-static list label_names(const cln_net *net)
+static cln_names label_names(const cln_net *net)
 {
-    list l = {""};
+    cln_names l = {""};
     for (int i = 0; i < net->n_layers; i++)
         if (net->layers[i].label[0])
-            list_add(&l, net->layers[i].label);
+            cln_names_add(&l, net->layers[i].label);
     return l;
 }
 
@@ -198,7 +184,7 @@ static int set_attr(const parser *p, const cln_attr *attr, const char *word, con
 static int set_attrs(const parser *p, cln_layer *layer, char **word, int count)
 {
     const cln_op *op = layer->op;
-    const list known = attr_names(op);
+    const cln_names known = attr_names(op);
     bool given[CLN_MAX_ATTRS] = {false};
     for (int i = 0; op->attrs && op->attrs[i].name; i++)
         layer->attr[i] = op->attrs[i].value;
@@ -268,7 +254,7 @@ static int take_label(const parser *p, cln_layer *layer, words *w, int *first)
 
 static int take_second_input(const parser *p, cln_layer *layer, const words *w, int first, int *end)
 {
-    const list known = label_names(p->net);
+    const cln_names known = label_names(p->net);
     const char *labels = known.text[0] ? known.text : "none";
     if (*end - first < 2)
         return fail_at(p, w->word[first],
@@ -400,25 +386,13 @@ static int set_norm(cln_net *net, const char *norm, int groups, cln_error *err)
     return CLN_OK;
 }
 
-/* The name's length without ".net"; 0 where it does not end so. */
-static size_t stem_length(const char *name)
-{
-    size_t length = strlen(name);
-    return length > 4 && strcmp(name + length - 4, ".net") == 0 ? length - 4 : 0;
-}
-
-static bool is_path(const char *name)
-{
-    return strchr(name, '/') || stem_length(name);
-}
-
 /* "models/s8.net" and "s8" are both "s8". */
 static void set_name(cln_net *net, const char *name)
 {
     const char *slash = strrchr(name, '/');
     if (slash)
         name = slash + 1;
-    size_t length = stem_length(name) ? stem_length(name) : strlen(name);
+    size_t length = cln_net_stem(name) ? cln_net_stem(name) : strlen(name);
     (void)snprintf(net->name, sizeof net->name, "%.*s", length > 63 ? 63 : (int)length, name);
 }
 
@@ -483,10 +457,10 @@ int cln_net_parse(const char *name, const char *text, const char *norm, int grou
     int rc = check_arguments(classes, input, err);
     if (rc)
         return rc;
-    if (strlen(text) > MAX_BYTES)
+    if (strlen(text) > CLN_NET_BYTES)
         return CLN_FAIL(err, CLN_ERR_MODEL,
                         "%.200s%s: the file has more than the %d bytes that a model may have", name,
-                        is_path(name) ? "" : ".net", MAX_BYTES);
+                        cln_net_is_path(name) ? "" : ".net", CLN_NET_BYTES);
     cln_net *net = calloc(1, sizeof *net);
     if (!net)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for model %.200s", name);
@@ -495,7 +469,7 @@ int cln_net_parse(const char *name, const char *text, const char *norm, int grou
     set_name(net, name);
 
     char file[256];
-    (void)snprintf(file, sizeof file, "%.200s%s", name, is_path(name) ? "" : ".net");
+    (void)snprintf(file, sizeof file, "%.200s%s", name, cln_net_is_path(name) ? "" : ".net");
     parser p = {.file = file, .net = net, .err = err};
     rc = set_norm(net, norm, groups, err);
     if (rc)
@@ -522,110 +496,4 @@ void cln_net_free(cln_net *net)
     free(net->layers);
     free(net->text);
     free(net);
-}
-
-/* ---- files and built-in models ---------------------------------------------------------- */
-
-const char **cln_net_builtin(void)
-{
-    size_t count = 0, chars = 0;
-    for (const cln_embedded_file *f = cln_embedded; f->name; f++) {
-        size_t length = stem_length(f->name);
-        count += length > 0;
-        chars += length ? length + 1 : 0;
-    }
-    /* one block, the names behind the pointers, so that the caller has one thing to free */
-    const char **names = calloc(1, (count + 1) * sizeof *names + chars);
-    if (!names)
-        return NULL;
-    char *to = (char *)(names + count + 1);
-    size_t i = 0;
-    for (const cln_embedded_file *f = cln_embedded; f->name; f++) {
-        size_t length = stem_length(f->name);
-        if (!length)
-            continue;
-        memcpy(to, f->name, length);
-        names[i++] = to;
-        to += length + 1;
-    }
-    return names;
-}
-
-static int unknown_model(const char *model, cln_error *err)
-{
-    list known = {""};
-    const char **names = cln_net_builtin();
-    for (size_t i = 0; names && names[i]; i++)
-        list_add(&known, names[i]);
-    free(names);
-    return CLN_FAIL(err, CLN_ERR_ARGUMENT,
-                    "unknown model '%.100s': built in are %s; the path of a file contains '/' or"
-                    " ends in .net",
-                    model, known.text);
-}
-
-/* The text of a file of at most MAX_BYTES, into `text` of MAX_BYTES + 2. */
-static int read_text(const char *path, char *text, cln_error *err)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return CLN_FAIL(err, CLN_ERR_IO, "cannot open model %.200s: %s", path, strerror(errno));
-    size_t length = fread(text, 1, MAX_BYTES + 1, file);
-    bool failed = ferror(file) != 0;
-    int reason = errno;
-    (void)fclose(file);
-    if (failed)
-        return CLN_FAIL(err, CLN_ERR_IO, "cannot read model %.200s: %s", path, strerror(reason));
-    if (length > MAX_BYTES)
-        return CLN_FAIL(err, CLN_ERR_MODEL,
-                        "%.200s: the file has more than the %d bytes that a model may have", path,
-                        MAX_BYTES);
-    text[length] = '\0';
-    size_t shown = strlen(text);
-    if (shown == length)
-        return CLN_OK;
-    int line = 1;
-    for (size_t i = 0; i < shown; i++)
-        line += text[i] == '\n';
-    return CLN_FAIL(err, CLN_ERR_MODEL, "%.200s:%d: a zero byte; this is not a text file", path,
-                    line);
-}
-
-static int parse_variant(const char *name, const char *text, const cln_net_variant *variant, const char *norm, int groups,
-                         int classes, cln_shape input, cln_net **out, cln_error *err)
-{
-    char *other = NULL;
-    int rc = variant ? cln_net_rewrite(name, text, variant, &other, err) : CLN_OK;
-    if (!rc)
-        rc = cln_net_parse(name, other ? other : text, norm, groups, classes, input, out, err);
-    free(other);
-    return rc;
-}
-
-int cln_net_load(const char *model, const char *norm, int groups, int classes, cln_shape input,
-                 cln_net **out, cln_error *err)
-{
-    return cln_net_load_as(model, NULL, norm, groups, classes, input, out, err);
-}
-
-int cln_net_load_as(const char *model, const cln_net_variant *variant, const char *norm, int groups, int classes, cln_shape input,
-                    cln_net **out, cln_error *err)
-{
-    *out = NULL;
-    if (!is_path(model)) {
-        char file[80];
-        (void)snprintf(file, sizeof file, "%.70s.net", model);
-        const cln_embedded_file *found = cln_embedded_find(file);
-        if (!model[0] || strlen(model) > 70 || !found)
-            return unknown_model(model, err);
-        return parse_variant(model, (const char *)found->bytes, variant, norm, groups, classes, input, out, err);
-    }
-    char *text = malloc(MAX_BYTES + 2);
-    if (!text)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for model %.200s", model);
-    int rc = read_text(model, text, err);
-    if (!rc)
-        rc = parse_variant(model, text, variant, norm, groups, classes, input, out, err);
-    free(text);
-    return rc;
 }

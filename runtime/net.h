@@ -13,6 +13,8 @@
 #include "net_variant.h"
 #include "op.h"
 
+enum { CLN_NET_BYTES = 64 * 1024 }; /* that a text may have */
+
 typedef struct cln_net {
     char name[64];          /* "s8", or the file's name without folder and .net */
     char norm[32];          /* what $norm stood for: "gn groups=4" */
@@ -54,6 +56,10 @@ typedef struct cln_net_row {
     size_t kept_bytes;
 } cln_net_row;
 void cln_net_row_of(const cln_net *net, int layer, cln_net_row *out);
+
+/* Length of a model's name without ".net"; 0 where it does not end so. And whether the name is a file's. */
+size_t cln_net_stem(const char *name);
+bool cln_net_is_path(const char *name);
 
 /* Built-in model names, NULL-terminated list from the embedded *.net files; caller frees the array only. */
 const char **cln_net_builtin(void);

@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "names.h"
 #include "op.h"
 
 #include <errno.h>
@@ -98,16 +99,15 @@ const cln_field *cln_field_find(const char *name)
 
 static int set_choice(const cln_field *f, int *value, const char *text, cln_error *err)
 {
-    char list[256] = "";
+    cln_names names = {""};
     for (int i = 0; f->choices[i]; i++) {
         if (strcmp(f->choices[i], text) == 0) {
             *value = f->first + i;
             return CLN_OK;
         }
-        strncat(list, i ? ", " : "", sizeof list - strlen(list) - 1);
-        strncat(list, f->choices[i], sizeof list - strlen(list) - 1);
+        cln_names_add(&names, f->choices[i]);
     }
-    return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is none of %s", f->name, text, list);
+    return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is none of %s", f->name, text, names.text);
 }
 
 static int set_integer(const cln_field *f, void *at, const char *text, cln_error *err)
