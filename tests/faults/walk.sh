@@ -243,7 +243,7 @@ walk sample
 walk resume
 walk eval
 walk eval-json tell
-walk model-json tell
+[ "$shim" = - ] || walk model-json tell # it makes no call of OpenCL
 walk devices-json tell
 walk cold
 walk gemm
