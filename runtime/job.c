@@ -37,16 +37,20 @@ static json_t *config_json(const cln_job *job)
     return json;
 }
 
-int cln_job_plan(cln_job *job, bool resume, cln_error *err)
+int cln_job_tune(cln_job *job, bool resume, cln_error *err)
 {
     char path[CLN_PATH_MAX];
     cln_tuning *tuning = NULL;
     int rc = cln_run_path(&job->run, CLN_RUN_CONFIG, path, err);
     if (!rc && resume && cln_run_has_checkpoint(&job->run))
         rc = cln_config_tuning(path, &tuning, err);
-    if (rc)
-        return rc;
-    cln_tuning_use(job->dev, tuning);
+    if (!rc)
+        cln_tuning_use(job->dev, tuning);
+    return rc;
+}
+
+int cln_job_plan(cln_job *job, cln_error *err)
+{
     return cln_trainer_new(job->dev, job->data, &job->options, &job->trainer, err);
 }
 

@@ -1,6 +1,6 @@
 /* A training run in its folder, from its start or its resumption to its summary: what `clnorm train` and `clnorm study`
- * share. The order of the calls: cln_run_open(&job->run), cln_job_plan, cln_job_begin,
- * cln_job_train, cln_job_finish; cln_job_clear at any time. */
+ * share. The order of the calls: cln_run_open(&job->run), cln_job_tune, cln_job_plan,
+ * cln_job_begin, cln_job_train, cln_job_finish; cln_job_clear at any time. */
 #ifndef CLN_JOB_H
 #define CLN_JOB_H
 
@@ -20,9 +20,12 @@ typedef struct cln_job {
     char weights_sha256[65];
 } cln_job;
 
-/* Makes job->trainer; of a run that has a checkpoint and is to be resumed, with the algorithms and the images at a time
- * that it was begun with, whatever a tuning table says by now. */
-int cln_job_plan(cln_job *job, bool resume, cln_error *err);
+/* A run that has a checkpoint and is to be resumed goes on with the algorithms and the images at a time that it was begun
+ * with, whatever a tuning table says by now: the device uses them from here on. */
+int cln_job_tune(cln_job *job, bool resume, cln_error *err);
+
+/* Makes job->trainer. */
+int cln_job_plan(cln_job *job, cln_error *err);
 
 /* Goes on from the checkpoint where `resume` is set and there is one; else writes config.json and begins. */
 int cln_job_begin(cln_job *job, bool resume, cln_error *err);

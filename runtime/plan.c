@@ -550,6 +550,18 @@ int cln_plan_backward(cln_plan *plan, const cln_pass *pass, cln_error *err)
     return rc;
 }
 
+int cln_plan_touch(cln_plan *plan, const cln_pass *pass, cln_error *err)
+{
+    int rc = CLN_OK;
+    for (int i = 0; i < plan->net->n_layers && !rc; i++)
+        if (!plan->nodes[i].skip)
+            rc = plan->net->layers[i].op->backward(&plan->nodes[i], pass, err);
+    for (int i = plan->net->n_layers - 1; i >= 0 && !rc; i--)
+        if (!plan->nodes[i].skip)
+            rc = plan->net->layers[i].op->forward(&plan->nodes[i], pass, err);
+    return rc;
+}
+
 /* What all share, then one line a layer; conv-like layers name their algorithms, others their vector width. */
 char *cln_plan_describe(const cln_plan *plan)
 {

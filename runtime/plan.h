@@ -70,6 +70,10 @@ int cln_plan_init(cln_plan *plan, uint32_t seed, cln_error *err);
 int cln_plan_forward(cln_plan *plan, const cln_pass *pass, cln_error *err);
 int cln_plan_backward(cln_plan *plan, const cln_pass *pass, cln_error *err);
 
+/* Launches the kernels of both, on whatever lies in the buffers, about in the opposite order. For a driver that compiles a
+ * kernel at its first launch: see cln_trainer_touch. */
+int cln_plan_touch(cln_plan *plan, const cln_pass *pass, cln_error *err);
+
 /* "images=32 class=vector width=16 local=1", then one line per layer, "0 conv fwd=vector bwd_data=- bwd_params=vector
  * +stats": what was resolved. The text is malloc'ed; NULL when out of memory. Part of a run's config: a resumed run must get the same. */
 char *cln_plan_describe(const cln_plan *plan);

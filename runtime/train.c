@@ -327,6 +327,15 @@ int cln_train_enqueue(cln_trainer *t, int epoch, int step, cln_error *err)
     return rc || !t->average ? rc : cln_average_add(t->average, t->plan, o->ema, rates.t, err);
 }
 
+int cln_trainer_touch(cln_trainer *t, cln_error *err)
+{
+    const cln_slice s = cln_train_slice(t, 0, 0, 0);
+    int rc = cln_plan_touch(t->plan, &s.pass, err);
+    if (!rc)
+        rc = cln_train_gather(t, &s, err);
+    return rc ? rc : cln_device_finish(t->dev, err);
+}
+
 /* What the caller is told while an epoch runs. The totals are read twice a second, not at each step. */
 typedef struct report {
     cln_progress_fn fn;

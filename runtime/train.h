@@ -72,6 +72,11 @@ typedef struct cln_slice {
 } cln_slice;
 cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part);
 
+/* Launches what a step launches but for loss and optimiser, about in the opposite order, and waits for it; weights and
+ * statistics are worth nothing then. Two processes of which one does this and the other trains share the time of a driver
+ * that compiles a kernel at its first launch and caches it for all. */
+int cln_trainer_touch(cln_trainer *t, cln_error *err);
+
 /* Enqueues: the slice's images and labels, augmented and mixed, to where the plan and the loss take them from. */
 int cln_train_gather(cln_trainer *t, const cln_slice *s, cln_error *err);
 

@@ -101,18 +101,20 @@ static bool make_key(const cln_device *dev, const cln_train_options *o, const cl
     return cln_cache_key(parts, sizeof parts / sizeof parts[0], key);
 }
 
-int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_net *net,
-                        cln_error *err)
+bool cln_first_use_passed(const cln_device *dev, const cln_train_options *o, const cln_net *net)
 {
-    static const unsigned char passed[] = "this device passed the check at its first use\n";
     char key[CLN_CACHE_KEY];
     unsigned char *bytes = NULL;
     size_t size;
-    const bool keyed = make_key(dev, o, net, key);
-    if (keyed && cln_cache_load(key, &bytes, &size)) {
-        free(bytes);
-        return CLN_OK;
-    }
+    const bool passed = make_key(dev, o, net, key) && cln_cache_load(key, &bytes, &size);
+    free(bytes);
+    return passed;
+}
+
+static int check_and_remember(cln_device *dev, const cln_train_options *o, const cln_net *net, cln_error *err)
+{
+    static const unsigned char passed[] = "this device passed the check at its first use\n";
+    char key[CLN_CACHE_KEY];
     cln_verdict v = {0};
     int rc = check(dev, o, net, &v, err);
     if (rc)
@@ -125,7 +127,17 @@ int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_n
                         "device %d (%s) computes wrongly: %s; see clnorm doctor --device %d "
                         "(--allow-failing-device trains on it all the same)",
                         dev->info.index, dev->info.name, v.first, dev->info.index);
-    if (keyed)
+    if (make_key(dev, o, net, key))
         cln_cache_store(key, passed, sizeof passed - 1);
+    return CLN_OK;
+}
+
+int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_net *net, bool allow_failing, cln_error *err)
+{
+    int rc = cln_first_use_passed(dev, o, net) ? CLN_OK : check_and_remember(dev, o, net, err);
+    if (rc != CLN_ERR_DEVICE || !allow_failing)
+        return rc;
+    fprintf(stderr, "clnorm: warning: %s\n", err->text);
+    *err = (cln_error){0};
     return CLN_OK;
 }

@@ -87,16 +87,6 @@ int cln_runs_parse(int argc, char **argv, const cln_runs_command *command, void 
 
 /* ---- before the first run ------------------------------------------------------------------------ */
 
-static int check_device(const cln_runs *s, const cln_train_options *o, const cln_net *net, cln_error *err)
-{
-    int rc = cln_first_use_check(s->dev, o, net, err);
-    if (rc != CLN_ERR_DEVICE || !s->allow_failing)
-        return rc;
-    fprintf(stderr, "clnorm: warning: %s\n", err->text);
-    *err = (cln_error){0};
-    return CLN_OK;
-}
-
 /* A short measurement for every kind of run that has not finished from any seed. */
 static int measure(cln_runs *s, cln_error *err)
 {
@@ -254,9 +244,11 @@ static int train_run(cln_runs *s, const cln_study_run *run, bool *interrupted, c
     s->job = (cln_job){.dev = s->dev, .data = s->data, .options = run->options, .small = true};
     int rc = open_run(s, run, &resume, err);
     if (!rc)
-        rc = cln_job_plan(&s->job, resume, err);
+        rc = cln_job_tune(&s->job, resume, err);
     if (!rc)
-        rc = check_device(s, &run->options, s->job.trainer->net, err);
+        rc = cln_job_plan(&s->job, err);
+    if (!rc)
+        rc = cln_first_use_check(s->dev, &run->options, s->job.trainer->net, s->allow_failing, err);
     if (!rc)
         rc = cln_job_begin(&s->job, resume, err);
     if (!rc)

@@ -11,6 +11,7 @@
 #include "../job.h"
 #include "../options.h"
 #include "../tuning.h"
+#include "ahead.h"
 #include "cli.h"
 #include "doctor.h"
 
@@ -28,6 +29,7 @@ typedef struct session {
     cln_dataset *data;
     cln_device *dev;
     cln_job job;
+    cln_ahead ahead;
     bool bar; /* stderr is a terminal that wants one */
 } session;
 
@@ -198,24 +200,54 @@ static int train(session *s, bool *interrupted, cln_error *err)
     return rc;
 }
 
-/* Wrong arithmetic would train wrongly without a word. */
-static int check_device(const session *s, cln_error *err)
+static const char *data_path(const settings *set)
 {
-    int rc = cln_first_use_check(s->dev, &s->set.options, s->job.trainer->net, err);
-    if (rc != CLN_ERR_DEVICE || !s->set.allow_failing)
-        return rc;
-    fprintf(stderr, "clnorm: warning: %s\n", err->text);
-    *err = (cln_error){0};
-    return CLN_OK;
+    return set->data ? set->data : set->resume ? set->data_from_config : NULL;
+}
+
+/* In a process of its own. */
+static void compile_ahead(void *arg)
+{
+    session *s = arg;
+    if (!cln_dataset_open(data_path(&s->set), &s->data, NULL) && !cln_device_open(s->set.device, false, &s->dev, NULL) &&
+        !cln_trainer_new(s->dev, s->data, &s->set.options, &s->job.trainer, NULL))
+        (void)cln_trainer_touch(s->job.trainer, NULL);
+}
+
+/* Whether another process can help with the kernels: it needs a core of its own, and as much memory as this one. */
+static bool worth_compiling_ahead(const session *s, size_t bytes)
+{
+    const cln_device_info *d = &s->dev->info;
+    return !s->set.resume && d->type == CL_DEVICE_TYPE_CPU && d->compute_units > 1 && cln_program_driver_caches(s->dev) &&
+           bytes < d->global_mem / 4;
+}
+
+/* Wrong arithmetic would train wrongly without a word. */
+static int check_device(session *s, cln_error *err)
+{
+    const cln_dataset *d = s->data;
+    const cln_shape image = {1, d->h, d->w, d->c};
+    cln_train_memory memory;
+    cln_net *net = NULL;
+    int rc = cln_train_measure(s->dev, &s->set.options, image, d->classes, (int)d->n_train, (int)d->n_test, &memory, err);
+    if (!rc)
+        rc = cln_train_net(&s->set.options, image, d->classes, &net, err);
+    if (!rc && !cln_first_use_passed(s->dev, &s->set.options, net))
+        cln_ahead_tell(&s->ahead, worth_compiling_ahead(s, cln_train_memory_sum(&memory)));
+    cln_ahead_tell(&s->ahead, false);
+    if (!rc)
+        rc = cln_first_use_check(s->dev, &s->set.options, net, s->set.allow_failing, err);
+    cln_net_free(net);
+    return rc;
 }
 
 static int set_up(session *s, cln_error *err)
 {
     const settings *set = &s->set;
-    const char *path = set->data ? set->data : set->resume ? set->data_from_config : NULL;
+    cln_ahead_start(&s->ahead, compile_ahead, s); /* before the run's lock, too, which it would hold */
     int rc = open_run(s, err);
     if (!rc)
-        rc = cln_dataset_open(path, &s->data, err);
+        rc = cln_dataset_open(data_path(set), &s->data, err);
     if (!rc && s->data->sample && !set->quiet)
         fprintf(stderr, "clnorm: training on the bundled sample (%zu training and %zu test images of CIFAR-10), which is "
                         "for trying things out; for all of it run `clnorm fetch` or give --data PATH\n",
@@ -231,9 +263,11 @@ static int set_up(session *s, cln_error *err)
     s->job.data = s->data;
     s->job.options = set->options;
     if (!rc)
-        rc = cln_job_plan(&s->job, set->resume != NULL, err);
+        rc = cln_job_tune(&s->job, set->resume != NULL, err);
     if (!rc)
         rc = check_device(s, err);
+    if (!rc)
+        rc = cln_job_plan(&s->job, err);
     return rc ? rc : begin_or_resume(s, err);
 }
 
@@ -261,6 +295,7 @@ static int add_way_on(const session *s, int rc, cln_error *err)
 
 static void clean_up(session *s)
 {
+    cln_ahead_end(&s->ahead);
     cln_job_clear(&s->job);
     cln_device_close(s->dev);
     cln_dataset_free(s->data);

@@ -11,6 +11,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cli/lib.sh"
 [ ! -e /etc/OpenCL/vendors/pocl.icd ] || export OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd
 
+# One core, so that no second process compiles kernels ahead: a fault is to hit this one.
+export POCL_MAX_PTHREAD_COUNT=1 POCL_CPU_MAX_CU_COUNT=1
 CLNORM_KEEP_BINARIES=1 # the cache of kernels is one of the things that faults hit
 export CLNORM_KEEP_BINARIES
 
