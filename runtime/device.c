@@ -189,7 +189,7 @@ static int check_version(const cln_device_info *info, cln_error *err)
     return CLN_OK;
 }
 
-static int open_info(const cln_device_info *info, bool profiling, cln_device **out, cln_error *err)
+int cln_device_open_listed(const cln_device_info *info, bool profiling, cln_device **out, cln_error *err)
 {
     cl_int status = CL_SUCCESS;
     if (info->fault != CL_SUCCESS)
@@ -239,7 +239,7 @@ int cln_device_open(const char *spec, bool profiling, cln_device **out, cln_erro
     if (!code && list)
         code = cln_device_find(list, count, spec, &index, err);
     if (!code && list)
-        code = open_info(&list[index], profiling, out, err);
+        code = cln_device_open_listed(&list[index], profiling, out, err);
     free(list);
     return code;
 }

@@ -60,6 +60,9 @@ int cln_device_find(const cln_device_info *list, size_t count, const char *spec,
  * *out is owned by the caller, cln_device_close. */
 int cln_device_open(const char *spec, bool profiling, cln_device **out, cln_error *err);
 
+/* The same of a device in a list. */
+int cln_device_open_listed(const cln_device_info *info, bool profiling, cln_device **out, cln_error *err);
+
 /* Waits for the queue, releases programs, queue and context. NULL is allowed. */
 void cln_device_close(cln_device *dev);
 

@@ -166,9 +166,11 @@ static int read_table(cln_device *dev, cln_tuning **out, cln_error *err)
     int rc = cln_tuning_path(dev, path, sizeof path, &why);
     if (rc == CLN_ERR_MEMORY)
         return CLN_FAIL(err, rc, "%s", why.text);
-    if (rc || !cln_file_exists(path))
+    if (rc)
         return CLN_OK;
     rc = cln_file_read_all(path, MAX_BYTES, &bytes, &n, &why);
+    if (rc == CLN_ERR_IO && !cln_file_exists(path))
+        return CLN_OK;
     if (!rc)
         rc = check_frame(dev, (const char *)bytes, n, &why);
     if (!rc)

@@ -38,10 +38,8 @@ static const char *type_name(cl_device_type type)
 
 static int probe(const cln_device_info *info, cln_error *err)
 {
-    char spec[16];
     cln_device *dev = NULL;
-    snprintf(spec, sizeof spec, "%d", info->index);
-    int code = cln_device_open(spec, false, &dev, err);
+    int code = cln_device_open_listed(info, false, &dev, err);
     if (!code)
         code = cln_device_probe(dev, err);
     if (!code)

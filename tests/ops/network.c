@@ -343,8 +343,9 @@ static void hold(const comparison *c, int layer, const char *what, const float *
 static void hold_tensor(const comparison *c, int layer, const char *what, cln_tensor from,
                         const double *want, size_t count)
 {
-    float *got = cln_test_floats(c->s->dev, from, count);
-    hold(c, layer, what, got, want, count);
+    float *got = cln_verdict_floats(c->v, c->s->dev, from, count, c->where);
+    if (got)
+        hold(c, layer, what, got, want, count);
     free(got);
 }
 
@@ -371,8 +372,8 @@ static void hold_outputs(const comparison *c)
 static void hold_gradients(const comparison *c, bool inner)
 {
     const cln_plan *plan = c->s->plan;
-    float *grads = cln_test_floats(c->s->dev, plan->grads, plan->n_weights);
-    for (int i = c->s->net->n_layers - 1; i >= 0; i--) {
+    float *grads = cln_verdict_floats(c->v, c->s->dev, plan->grads, plan->n_weights, c->where);
+    for (int i = c->s->net->n_layers - 1; grads && i >= 0; i--) {
         const cln_layer *l = &c->s->net->layers[i];
         for (int k = 0; k < plan->n_slots; k++) {
             const cln_slot *slot = &plan->slots[k];

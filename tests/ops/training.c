@@ -118,7 +118,9 @@ void naive_muon_step(const cln_optim_rates *r, const cln_plan *plan, const char 
 static void hold(cln_verdict *v, const char *where, const char *what, cln_device *dev,
                  cln_tensor from, const double *want, size_t count, double tolerance)
 {
-    float *got = cln_test_floats(dev, from, count);
+    float *got = cln_verdict_floats(v, dev, from, count, where);
+    if (!got)
+        return;
     const cln_test_difference d = cln_test_compare(got, want, count);
     cln_verdict_hold(v, d.finite ? d.max : NAN, tolerance, where, what);
     if (d.finite && d.max <= tolerance && !(d.nmse < tolerance * tolerance))
@@ -171,11 +173,11 @@ static void hold_loss(cln_verdict *v, const char *where, cln_device *dev, const 
 {
     int32_t predicted[IMAGES + BASE] = {0};
     cln_error err = {0};
-    float *sure = cln_test_floats(dev, loss->confidence, IMAGES + BASE);
     hold(v, where, "dlogits", dev, dlogits, d->dx, IMAGES * KINDS, 1e-6);
-    cln_verdict_call(v, cln_tensor_read(dev, loss->predicted, 0, predicted, sizeof predicted, &err),
-                     where, &err);
-    for (int n = 0; n < IMAGES; n++) {
+    float *sure = cln_verdict_floats(v, dev, loss->confidence, IMAGES + BASE, where);
+    int rc = cln_tensor_read(dev, loss->predicted, 0, predicted, sizeof predicted, &err);
+    rc = cln_verdict_call(v, rc, where, &err);
+    for (int n = 0; sure && !rc && n < IMAGES; n++) {
         const int class = predicted[BASE + n];
         bool largest = class >= 0 && class < KINDS;
         for (int k = 0; k < KINDS && largest; k++)

@@ -3,7 +3,7 @@
 #ifndef CLN_VERDICT_H
 #define CLN_VERDICT_H
 
-#include "device.h"
+#include "tensor.h"
 
 /* How many of its cases a check runs: the few that `clnorm doctor` runs (their kernels are those of a network of 16n
  * channels), those of all cases that are small (for simulators of devices), or all of them, as the tests do. */
@@ -24,6 +24,9 @@ void cln_verdict_fail(cln_verdict *v, const char *fmt, ...) CLN_PRINTF(2, 3);
 
 /* Counts a failure where rc is an error: "WHERE: " and the error's text. Returns rc. */
 int cln_verdict_call(cln_verdict *v, int rc, const char *where, const cln_error *err);
+
+/* count floats of a tensor, malloc'ed; NULL, and a failure counted, where the device does not hand them out. */
+float *cln_verdict_floats(cln_verdict *v, cln_device *dev, cln_tensor from, size_t count, const char *where);
 
 /* Adds a comparison: a failure where `error` exceeds `allowed` or is a NaN. `where` and `what` name it. */
 void cln_verdict_hold(cln_verdict *v, double error, double allowed, const char *where,
