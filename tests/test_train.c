@@ -418,6 +418,52 @@ START_TEST(parts_of_a_batch)
 }
 END_TEST
 
+/* The kernels that `work` launches, on a device of its own. */
+static cln_profile_row *kernels_of(const char *norm, int (*work)(cln_trainer *t, cln_error *err), size_t *count)
+{
+    cln_device *timed = NULL;
+    cln_profile_row *rows = NULL;
+    const cln_train_options o = stripes_options(norm);
+    OK(cln_device_open(NULL, true, &timed, &err));
+    cln_trainer *t = stripes_trainer(timed, &data, &o);
+    OK(cln_profile_start(timed, &err));
+    OK(work(t, &err));
+    OK(cln_profile_collect(timed, &rows, count, &err));
+    cln_trainer_free(t);
+    cln_device_close(timed);
+    return rows;
+}
+
+static int one_step(cln_trainer *t, cln_error *err) { return cln_train_enqueue(t, 0, 0, err); }
+
+static bool has(const cln_profile_row *rows, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* What a step launches, but for loss and optimiser, and nothing else. */
+START_TEST(touched)
+{
+    static const char *const norms[] = {"bn", "ln", "none"};
+    size_t n_step = 0, n_touch = 0;
+    cln_profile_row *step = kernels_of(norms[_i], one_step, &n_step);
+    cln_profile_row *touch = kernels_of(norms[_i], cln_trainer_touch, &n_touch);
+    ck_assert_uint_gt(n_touch, 10);
+    for (size_t i = 0; i < n_step; i++) {
+        const char *name = step[i].name;
+        const bool other = strncmp(name, "loss_", 5) == 0 || strncmp(name, "muon_", 5) == 0 || strncmp(name, "optim_", 6) == 0;
+        ck_assert_msg(other != has(touch, n_touch, name), "%s", name);
+    }
+    for (size_t i = 0; i < n_touch; i++)
+        ck_assert_msg(has(step, n_step, touch[i].name), "%s", touch[i].name);
+    free(step);
+    free(touch);
+}
+END_TEST
+
 static void add_tests(TCase *c)
 {
     tcase_add_checked_fixture(c, setup, teardown);
@@ -435,6 +481,7 @@ static void add_tests(TCase *c)
     tcase_add_test(c, wrong_options);
     tcase_add_test(c, parts_of_a_batch);
     tcase_add_test(c, one_value_per_channel);
+    tcase_add_loop_test(c, touched, 0, 3);
 }
 
 int main(int argc, char **argv)
