@@ -87,12 +87,12 @@ error 9 '/proc/' train $tiny --out /proc/nowhere/run
 
 # ---- a full disk: a limit on the size of a file stands in for one
 printf 'gap\nconv 1024 k=1\nconv 1024 k=1\ngap\ndense 10\n' >wide.net # 1.1 million parameters
-works train $tiny --model wide.net --epochs 1 --out roomy
+works train $tiny --model wide.net --optimizer sgd --epochs 1 --out roomy
 (
     trap '' XFSZ
     ulimit -f 16384 # blocks of 512 bytes, 8 MiB: the model fits, a checkpoint does not
-    error 9 'full/checkpoint.safetensors.*File too large' train $tiny --model wide.net --out full
-    error 9 'full/checkpoint.safetensors.*File too large' train $tiny --model wide.net --out full --overwrite
+    error 9 'full/checkpoint.safetensors.*File too large' train $tiny --model wide.net --optimizer sgd --out full
+    error 9 'full/checkpoint.safetensors.*File too large' train $tiny --model wide.net --optimizer sgd --out full --overwrite
     echo "$checks $failed" >counts
 )
 read -r checks failed <counts
