@@ -239,7 +239,7 @@ static int set_args(const cln_kernel *k, const cln_arg *args, size_t n_args, cln
         cl_int status = clSetKernelArg(k->id, (cl_uint)i, size, local ? NULL : &a->v);
         if (status == CL_SUCCESS)
             continue;
-        char call[96];
+        char call[128];
         snprintf(call, sizeof call, "kernel %s, argument %zu: clSetKernelArg", k->name, i);
         return status == CL_OUT_OF_RESOURCES || status == CL_OUT_OF_HOST_MEMORY
                    ? CLN_FAIL_CL(err, status, call)
@@ -251,7 +251,7 @@ static int set_args(const cln_kernel *k, const cln_arg *args, size_t n_args, cln
 
 static int launch_error(const cln_kernel *k, cl_int status, cln_error *err)
 {
-    char call[96];
+    char call[128];
     snprintf(call, sizeof call, "kernel %s: clEnqueueNDRangeKernel", k->name);
     return CLN_FAIL_CL(err, status, call);
 }

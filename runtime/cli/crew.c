@@ -79,6 +79,8 @@ bool cln_crew_runs(cln_board *board, int k, bool wait)
     if (ended == 0)
         return true;
     m->pid = 0;
+    atomic_store(&m->permille, 0); /* one that was killed cannot say so */
+    atomic_store(&m->images_per_second, 0);
     if (ended > 0 && WIFSIGNALED(status))
         m->rc = CLN_FAIL(&m->err, CLN_ERR_INTERNAL,
                          "a process that trains was ended by signal %d (%s); the same command goes on%s", WTERMSIG(status),
