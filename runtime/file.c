@@ -38,7 +38,9 @@ static const char *advice(int code)
 
 int cln_file_error(cln_error *err, const char *what, const char *path, int code)
 {
-    return CLN_FAIL(err, CLN_ERR_IO, "%s %s: %s%s", what, path, strerror(code), advice(code));
+    int rc = CLN_FAIL(err, CLN_ERR_IO, "%s %s: %s%s", what, path, strerror(code), advice(code));
+    errno = code;
+    return rc;
 }
 
 int cln_path_join(char *out, size_t size, const char *dir, const char *name, cln_error *err)

@@ -26,7 +26,7 @@ int cln_file_open(const char *path, int *fd, uint64_t *length, cln_error *err);
 int cln_file_read(int fd, const char *path, void *bytes, size_t n, cln_error *err);
 
 /* Reads a regular file whole. *bytes (freed by the caller with free) ends with a NUL that *n does not
- * count, so that text may be parsed in place. Larger than `limit` bytes: CLN_ERR_DATA. Outputs are
+ * count, so that text may be parsed in place. Larger than `limit` bytes: CLN_ERR_DATA; CLN_ERR_IO with errno. Outputs are
  * untouched on failure. */
 int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, size_t *n,
                       cln_error *err);
@@ -62,7 +62,7 @@ int cln_writer_close(cln_writer *w, int rc, cln_error *err);
  * may leave one; whoever holds the folder's lock may remove it. */
 bool cln_file_is_temporary_of(const char *candidate, const char *name);
 
-/* CLN_ERR_IO for the failed call `what` ("cannot write") on path with that errno: reason and advice. */
+/* CLN_ERR_IO for the failed call `what` ("cannot write") on path with that errno, which it leaves there: reason and advice. */
 int cln_file_error(cln_error *err, const char *what, const char *path, int code);
 
 /* SHA-256 of n bytes in lower-case hex, NUL-terminated. CLN_ERR_MEMORY where libcrypto has none. */

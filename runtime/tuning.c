@@ -3,6 +3,7 @@
 #include "file.h"
 #include "program.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +170,7 @@ static int read_table(cln_device *dev, cln_tuning **out, cln_error *err)
     if (rc)
         return CLN_OK;
     rc = cln_file_read_all(path, MAX_BYTES, &bytes, &n, &why);
-    if (rc == CLN_ERR_IO && !cln_file_exists(path))
+    if (rc == CLN_ERR_IO && errno == ENOENT)
         return CLN_OK;
     if (!rc)
         rc = check_frame(dev, (const char *)bytes, n, &why);
