@@ -170,8 +170,8 @@ static int read_table(cln_device *dev, cln_tuning **out, cln_error *err)
     if (rc)
         return CLN_OK;
     rc = cln_file_read_all(path, MAX_BYTES, &bytes, &n, &why);
-    if (rc == CLN_ERR_IO && errno == ENOENT)
-        return CLN_OK;
+    if (rc == CLN_ERR_IO && (errno == ENOENT || !cln_file_exists(path)))
+        return CLN_OK; /* whatever kept it from being opened */
     if (!rc)
         rc = check_frame(dev, (const char *)bytes, n, &why);
     if (!rc)
