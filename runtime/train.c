@@ -21,7 +21,7 @@ static double now(void)
 
 /* ---- settings ------------------------------------------------------------------------------------ */
 
-static int check(const cln_train_options *o, const cln_dataset *data, cln_error *err)
+int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_error *err)
 {
     const struct {
         const char *name;
@@ -149,7 +149,7 @@ static int new_plan(cln_trainer *t, cln_error *err)
 int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_options *options, cln_trainer **out,
                     cln_error *err)
 {
-    int rc = check(options, data, err);
+    int rc = cln_train_check(options, data, err);
     if (rc)
         return rc;
     cln_trainer *t = calloc(1, sizeof *t);

@@ -34,6 +34,9 @@ struct cln_trainer {
     cln_state start;         /* of the epoch under way: what a replay begins with */
 };
 
+/* Whether the settings are within their limits, and go with the data: CLN_ERR_ARGUMENT names the first that does not. */
+int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_error *err);
+
 /* The network of the options for images of `input`, in place of *net (NULL or one that is freed). */
 int cln_train_net(const cln_train_options *o, cln_shape input, int classes, cln_net **net, cln_error *err);
 

@@ -26,7 +26,7 @@ int cln_doctor_list(cln_doctor_check *checks, int max);
  * `net`) on tiny shapes, unless that combination of device, driver, clnorm, kernel sources and options is remembered as
  * good in the kernel cache; success is remembered there, where it can be written.
  * CLN_ERR_DEVICE: the device computes wrongly; the text says what is wrong and names `clnorm doctor`; allow_failing: that is a
- * warning on stderr and no error. CLN_ERR_MEMORY, CLN_ERR_DEVICE_MEMORY: there was no room to find out. */
+ * warning on stderr and no error. CLN_ERR_MEMORY, CLN_ERR_DEVICE_MEMORY: there was no room to find out. CLN_ERR_BUILD with the log. */
 int cln_first_use_check(cln_device *dev, const cln_train_options *o, const cln_net *net, bool allow_failing, cln_error *err);
 
 /* Whether it is remembered as good. */

@@ -122,6 +122,12 @@ static int check_and_remember(cln_device *dev, const cln_train_options *o, const
     if (v.code == CLN_ERR_MEMORY || v.code == CLN_ERR_DEVICE_MEMORY)
         return CLN_FAIL(err, v.code, "device %d (%s) could not be checked: %s", dev->info.index,
                         dev->info.name, v.first);
+    if (v.code == CLN_ERR_BUILD) {
+        rc = CLN_FAIL(err, v.code, "%s", v.first);
+        if (err)
+            snprintf(err->log, sizeof err->log, "%s", v.log);
+        return rc;
+    }
     if (v.failures)
         return CLN_FAIL(err, CLN_ERR_DEVICE,
                         "device %d (%s) computes wrongly: %s; see clnorm doctor --device %d "

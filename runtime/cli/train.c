@@ -229,7 +229,9 @@ static int check_device(session *s, cln_error *err)
     const cln_shape image = {1, d->h, d->w, d->c};
     cln_train_memory memory;
     cln_net *net = NULL;
-    int rc = cln_train_measure(s->dev, &s->set.options, image, d->classes, (int)d->n_train, (int)d->n_test, &memory, err);
+    int rc = cln_train_check(&s->set.options, d, err);
+    if (!rc)
+        rc = cln_train_measure(s->dev, &s->set.options, image, d->classes, (int)d->n_train, (int)d->n_test, &memory, err);
     if (!rc)
         rc = cln_train_net(&s->set.options, image, d->classes, &net, err);
     if (!rc && !cln_first_use_passed(s->dev, &s->set.options, net))

@@ -21,8 +21,10 @@ int cln_verdict_call(cln_verdict *v, int rc, const char *where, const cln_error 
 {
     if (!rc)
         return rc;
-    if (!v->failures)
+    if (!v->failures) {
         v->code = rc;
+        snprintf(v->log, sizeof v->log, "%s", err->log);
+    }
     cln_verdict_fail(v, "%s: %s", where, err->text);
     return rc;
 }

@@ -17,6 +17,7 @@ typedef struct cln_verdict {
     double error, allowed;
     char first[512]; /* the first failure, as a line for a person; "" while there is none */
     int code;        /* its code if it was a call's, CLN_ERR_*; else 0 */
+    char log[4096];  /* and the compiler's log, "" where there is none */
 } cln_verdict;
 
 /* Counts a failure; the text of the first one is kept. */
