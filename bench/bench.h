@@ -27,6 +27,7 @@ typedef struct cln_bench_options {
     double min_time;            /* seconds of samples for each row */
     const char *json, *csv, *plot; /* files to write; NULL: not wanted; "-": stdout in place of the table */
     const char *filter;         /* POSIX extended regular expression on row names; NULL: all */
+    char flags[64];             /* those of the bench's own that change what a row measures: " --no-fuse" */
 } cln_bench_options;
 
 /* Takes the common options out of argv; what it does not know it hands to `other` (may be NULL), which gets a

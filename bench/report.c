@@ -166,7 +166,7 @@ void cln_bench_repeat(const cln_bench_options *o, const cln_bench_row *row, char
         fits = append(out, size, " --model ") && append_word(out, size, o->model, false);
     if (row->batch > 0 && fits)
         fits = append(out, size, number);
-    fits = fits && append_norms(out, size, o, row) && append(out, size, " --filter ") &&
+    fits = fits && append_norms(out, size, o, row) && append(out, size, o->flags) && append(out, size, " --filter ") &&
            append_word(out, size, pattern, true);
     if (!fits && size > 0)
         out[0] = 0;

@@ -24,11 +24,13 @@ static const char help[] =
     "  --norm A,B,C     norms (bn,ln,gn,none)\n"
     "  --no-infer       training alone\n"
     "  --no-fuse        run every layer alone\n"
+    "  --recipe         with the activation and the optimiser that clnorm train has by default (else ReLU and SGD,\n"
+    "                   which other frameworks have too)\n"
     "  --plot FILE      .png or .svg: images per second against batch size\n";
 
 typedef struct step_bench {
     cln_bench_options o;
-    bool fuse, infer;
+    bool fuse, infer, recipe;
     cln_device *dev;
     cln_dataset *data;
     cln_bench_report report;
@@ -69,17 +71,25 @@ static void contestant_free(contestant *c)
     *c = (contestant){0};
 }
 
-static int new_trainer(const step_bench *b, const char *norm, int batch, contestant *c, cln_error *err)
+static cln_train_options options_of(const step_bench *b, const char *norm, int batch)
 {
     cln_train_options o;
     cln_train_defaults(norm, &o);
-    cln_train_use(CLN_OPTIMIZER_SGD, &o); /* the least that goes with a norm, as the peers do */
-    o.act = CLN_ACT_RELU;
+    if (!b->recipe) { /* the least that goes with a norm, as the peers do */
+        cln_train_use(CLN_OPTIMIZER_SGD, &o);
+        o.act = CLN_ACT_RELU;
+    }
     snprintf(o.model, sizeof o.model, "%s", b->o.model);
     o.batch = batch;
     o.fuse = b->fuse;
-    c->batch = batch;
     o.lr = 0; /* the weights stay as they are: every step does the same work */
+    return o;
+}
+
+static int new_trainer(const step_bench *b, const char *norm, int batch, contestant *c, cln_error *err)
+{
+    const cln_train_options o = options_of(b, norm, batch);
+    c->batch = batch;
     return cln_trainer_new(b->dev, b->data, &o, &c->trainer, err);
 }
 
@@ -89,8 +99,8 @@ static int new_inference(const step_bench *b, const char *norm, int batch, conte
     const cln_dataset *d = b->data;
     const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = b->fuse, .inference = true};
     const int images = cln_tune_micro(b->dev, &options.tune, cln_net_macs(c->trainer->net), batch);
-    const cln_shape input = {images, d->h, d->w, d->c};
-    int rc = cln_net_load(b->o.model, norm, 0, d->classes, input, &c->net, err);
+    const cln_train_options o = options_of(b, norm, batch);
+    int rc = cln_train_net(&o, (cln_shape){images, d->h, d->w, d->c}, d->classes, &c->net, err);
     if (!rc)
         rc = cln_plan_new(b->dev, c->net, &options, &c->infer, err);
     if (!rc)
@@ -211,7 +221,7 @@ static const struct {
     {"pooling", {"pool_"}},
     {"other layers", {"point_"}},
     {"loss", {"loss_"}},
-    {"optimiser", {"optim_"}},
+    {"optimiser", {"optim_", "muon_"}},
     {"gathering the batch", {"feed_"}},
     {CLN_BENCH_BETWEEN, {CLN_BENCH_BETWEEN}}, /* one has ended, the next has not begun */
 };
@@ -296,8 +306,11 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
     (void)err;
     if (!strcmp(name, "no-infer"))
         b->infer = false;
-    else
+    else if (!strcmp(name, "no-fuse"))
         b->fuse = false;
+    else
+        b->recipe = true;
+    snprintf(b->o.flags, sizeof b->o.flags, "%s%s", b->fuse ? "" : " --no-fuse", b->recipe ? " --recipe" : "");
     return CLN_OK;
 }
 
@@ -321,7 +334,7 @@ static int run(step_bench *b, cln_error *err)
 
 int cln_bench_step(int argc, char **argv)
 {
-    static const char *const flags[] = {"no-infer", "no-fuse", NULL};
+    static const char *const flags[] = {"no-infer", "no-fuse", "recipe", NULL};
     step_bench b = {.o = {.model = "s8", .norms = {"bn", "ln", "gn", "none"}, .n_norms = 4, .min_time = 0.1,
                           .batches = {128, 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024}, .n_batches = 11},
                     .fuse = true, .infer = true};

@@ -56,6 +56,11 @@ for name in step/s8/bn/4 step/s8/none/1 infer/s8/bn/1; do
 done
 check "PNG" grep -q PNG rates.png
 
+# as clnorm train does by default, and layer by layer; the commands of the rows say so
+works bench step --recipe --no-fuse --batch 2 --norm gn --no-infer --min-time 0.001 --filter '^step/' --json recipe.json
+check "the row's command" grep -q '"command": ".* --norm gn --no-fuse --recipe --filter ' recipe.json
+check "Muon ran" grep -q '"muon_' recipe.json
+
 # ---- norms
 works bench norms --shape 2,8,4,4 --shape 1,6,5,5 --groups 1,2,8 --min-time 0.001 --json norms.json
 check "100 columns" narrow out
