@@ -114,9 +114,9 @@ INLINE void multiply(const int nv, local const vec *in, int count, int all, conv
 
 // dw (ic, oc) = or (not first) += x' dy over the pixels of a strip
 INLINE void add_weights(const int nv, local const vec *x, local const vec *dy, int count, int all, int first,
-                        global float *dw, int ic, int oc)
+                        global float *dw, int ic, int oc, int fetches, conv_wanted next)
 {
-    const int t = min(SCALARS(nv), V);
+    const int t = min(SCALARS(nv), V), blocks = (count + MOST - 1) / MOST;
     for (int o = 0; o < oc; o += nv * V)
         for (int c = 0; c < ic; c += t) {
             local const float *s = (local const float *)(x + c / V * (all + 1)) + c % V;
@@ -124,10 +124,14 @@ INLINE void add_weights(const int nv, local const vec *x, local const vec *dy, i
             global float *to = dw + c * oc + o;
             vec acc[2 * MOST];
             EACH_SCALAR(j) EACH_VECTOR(v) ACC(j, v) = first ? ZERO : VLOAD(to + j * oc + v * V);
-            for (int p = 0; p < count; p++, s += V, g++) {
-                vec gv[2];
-                EACH_VECTOR(v) gv[v] = g[v * (all + 1)];
-                EACH_SCALAR(j) EACH_VECTOR(v) ACC(j, v) += (vec)(s[j]) * gv[v];
+            for (int b = 0; b < blocks; b++) {
+                if (fetches && o == 0 && c == 0)
+                    conv_fetch_part(next, b, blocks);
+                for (int p = b * MOST; p < min(count, (b + 1) * MOST); p++, s += V, g++) {
+                    vec gv[2];
+                    EACH_VECTOR(v) gv[v] = g[v * (all + 1)];
+                    EACH_SCALAR(j) EACH_VECTOR(v) ACC(j, v) += (vec)(s[j]) * gv[v];
+                }
             }
             EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(ACC(j, v), to + j * oc + v * V);
         }
@@ -201,13 +205,16 @@ kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), o
             const int all = (count + MOST - 1) / MOST * MOST;
             const long first = ((long)n * h + r0) * wd, next = first + count;
             const int coming = min((long)count, (long)images * h * wd - next);
+            const conv_wanted soon = {in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
+                                      dx + next * ci, coming / (pooled * pooled) * co, wants_dw ? coming * ci : 0,
+                                      behind.wanted ? coming * co : 0, wants_dx ? coming * ci : 0};
             if (behind.wanted)
                 dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
             else
                 pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
             if (wants_dw) {
                 pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
-                add_weights(NV, xs, dys, count, all, n == n0 && strip == 0, dw, ci, co);
+                add_weights(NV, xs, dys, count, all, n == n0 && strip == 0, dw, ci, co, !wants_dx, soon);
             }
             for (int c = 0; wants_dw && has_bias && c < co; c += V) {
                 vec s = n == n0 && strip == 0 ? ZERO : VLOAD(db + c);
@@ -216,10 +223,7 @@ kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), o
                 VSTORE(s, db + c);
             }
             if (wants_dx)
-                multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci,
-                         (conv_wanted){in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
-                                       dx + next * ci, coming / (pooled * pooled) * co, coming * ci,
-                                       behind.wanted ? coming * co : 0, coming * ci});
+                multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci, soon);
             if (has_sums)
                 conv_leave_sums(dx + first * ci, z + first * pool * pool * ci, mu + n * coef_stride,
                                 a + n * coef_stride, beta, relu, pool, height, wd, ci, ci,

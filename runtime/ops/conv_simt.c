@@ -9,6 +9,7 @@ enum {
     CHUNK_PIXELS = 1024, /* outputs that one item of backward-params adds up, at least */
     MAX_PARTIAL_BYTES =
         64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
+    GROUP = 16,                      /* items of a group, at least: one by one they cost a CPU more than what they do */
     TILE_GROUP = 64, TILE_ROWS = 64, /* conv_tile.cl's */
     TILE_LOCAL = 8 * 1024,           /* bytes of local memory, at most */
 };
@@ -26,6 +27,8 @@ static size_t param_count(const cln_conv_shape *s)
     return (size_t)s->k * (size_t)s->k * (size_t)s->ci * (size_t)s->co +
            (s->bias ? (size_t)s->co : 0);
 }
+
+static size_t group_of(const cln_node *node) { return (size_t)cln_max(node->tune.local, GROUP); }
 
 /* By shape and batch capacity alone: never by what the device or this batch is. */
 static int chunk_images(const cln_conv_shape *s, int n)
@@ -103,7 +106,7 @@ static int run_params(const simt_state *m, cln_node *node, int n, cln_range rang
                      CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
     if (rc)
         return rc;
-    return cln_run(&m->reduce, cln_range1(params, (size_t)node->tune.local), err, CLN_MEM(node->scratch),
+    return cln_run(&m->reduce, cln_range1(params, group_of(node)), err, CLN_MEM(node->scratch),
                    CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)), CLN_INT((int)biases),
                    CLN_INT(cln_div_up(n, m->images)));
 }
@@ -113,7 +116,7 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
     const int n = pass->n;
     const simt_state *m = state;
     const cln_conv_shape *s = &m->s;
-    const size_t images = (size_t)n, local = (size_t)node->tune.local;
+    const size_t images = (size_t)n, local = group_of(node);
     (void)saved;
     if (m->direction == CLN_CONV_BWD_PARAMS)
         return run_params(m, node, n, cln_range3(param_count(s), (size_t)cln_div_up(n, m->images), 1, local), err);
