@@ -16,6 +16,7 @@
 //   conv_fwd_pointwise   (strip of `rows` rows, image) of y
 //   conv_transpose_weights   a row of wt
 //   conv_bwd_pointwise   (chunk of images) of dx and of the partial sums of dw
+//   conv_bwd_params_pointwise   (chunk of images) of the partial sums of dw alone
 
 #include "act.h"
 #include "stage.h"
@@ -112,9 +113,9 @@ INLINE void multiply(const int nv, local const vec *in, int count, int all, conv
         }
 }
 
-// dw (ic, oc) = or (not first) += x' dy over the pixels of a strip
-INLINE void add_weights(const int nv, local const vec *x, local const vec *dy, int count, int all, int first,
-                        global float *dw, int ic, int oc, int fetches, conv_wanted next)
+// dw (ic, oc) = or (not first) += x' dy over the pixels of a strip; dy as planes, or (there) as it is in memory
+INLINE void add_weights(const int nv, const int there, local const vec *x, local const vec *dy, conv_in at, int count,
+                        int all, int first, global float *dw, int ic, int oc, conv_wanted next)
 {
     const int t = min(SCALARS(nv), V), blocks = (count + MOST - 1) / MOST;
     for (int o = 0; o < oc; o += nv * V)
@@ -125,16 +126,27 @@ INLINE void add_weights(const int nv, local const vec *x, local const vec *dy, i
             vec acc[2 * MOST];
             EACH_SCALAR(j) EACH_VECTOR(v) ACC(j, v) = first ? ZERO : VLOAD(to + j * oc + v * V);
             for (int b = 0; b < blocks; b++) {
-                if (fetches && o == 0 && c == 0)
+                if (o == 0 && c == 0)
                     conv_fetch_part(next, b, blocks);
                 for (int p = b * MOST; p < min(count, (b + 1) * MOST); p++, s += V, g++) {
                     vec gv[2];
-                    EACH_VECTOR(v) gv[v] = g[v * (all + 1)];
+                    EACH_VECTOR(v) gv[v] = there ? VLOAD(at + p * oc + o + v * V) : g[v * (all + 1)];
                     EACH_SCALAR(j) EACH_VECTOR(v) ACC(j, v) += (vec)(s[j]) * gv[v];
                 }
             }
             EACH_SCALAR(j) EACH_VECTOR(v) VSTORE(ACC(j, v), to + j * oc + v * V);
         }
+}
+
+// db (channels) = or (not first) += the pixels of a strip
+INLINE void add_bias(local const vec *dy, int count, int all, int first, global float *db, int channels)
+{
+    for (int c = 0; c < channels; c += V, dy += all + 1) {
+        vec s = first ? ZERO : VLOAD(db + c);
+        for (int p = 0; p < count; p++)
+            s += dy[p];
+        VSTORE(s, db + c);
+    }
 }
 
 kernel void conv_fwd_pointwise(conv_in x,                    // (N, H, W, Cin), or (staged) z of the stage before
@@ -180,17 +192,17 @@ kernel void conv_transpose_weights(conv_in w,                 // (Cin, Cout)
         wt[c * ci + i] = w[i * co + c];
 }
 
-// dx, or dw and db, or all of them.
+// dx, and (wants_dw) dw and db.
 kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), or (staged) z; to dw
                                conv_in dy,                  // (N, H, W, Cout), if no stage is behind
-                               conv_in wt,                  // (Cout, Cin); to dx
+                               conv_in wt,                  // (Cout, Cin)
                                global float *restrict dx,   // (N, H, W, Cin), = or (add) +=
                                global float *restrict part, // (chunks, Cin*Cout + Cout): dw, db
                                conv_in mu, conv_in a, conv_in beta, // of the stage before, staged or summed
                                conv_in z,                   // (N, H*pool, W*pool, Cin); to sums: has_sums
                                global float *restrict sums, // (N, strips, 2, Cin) sum g, sum g (z - mu)
                                local vec *xs, local vec *dys, int images, int chunk, int h, int wd, int ci, int co,
-                               int rows, int wants_dx, int wants_dw, int has_bias, int add, int has_sums, int staged,
+                               int rows, int wants_dw, int has_bias, int add, int has_sums, int staged,
                                int coef_stride, int relu, int pool, STAGE_BEHIND_ARGS)
 {
     const stage_behind behind = STAGE_BEHIND;
@@ -198,35 +210,65 @@ kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), o
     global const float *in = behind.wanted ? behind.dy : dy;
     const int n0 = get_global_id(0) * chunk, n1 = min(n0 + chunk, images), strips = (h + rows - 1) / rows;
     const conv_stage g = {staged, mu, a, beta, coef_stride, relu ? 0.0f : -INFINITY}, none = {0, mu, a, beta, 0, 0.0f};
-    global float *dw = part + (long)get_global_id(0) * (ci + 1) * co, *db = dw + ci * co;
+    global float *dw = part + (long)get_global_id(0) * (ci + 1) * co;
     for (int n = n0; n < n1; n++)
         for (int strip = 0; strip < strips; strip++) {
             const int r0 = strip * rows, height = min(rows, h - r0), count = height * wd;
-            const int all = (count + MOST - 1) / MOST * MOST;
+            const int all = (count + MOST - 1) / MOST * MOST, is_first = n == n0 && strip == 0;
             const long first = ((long)n * h + r0) * wd, next = first + count;
             const int coming = min((long)count, (long)images * h * wd - next);
-            const conv_wanted soon = {in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
-                                      dx + next * ci, coming / (pooled * pooled) * co, wants_dw ? coming * ci : 0,
-                                      behind.wanted ? coming * co : 0, wants_dx ? coming * ci : 0};
             if (behind.wanted)
                 dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
             else
                 pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
             if (wants_dw) {
                 pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
-                add_weights(NV, xs, dys, count, all, n == n0 && strip == 0, dw, ci, co, !wants_dx, soon);
+                add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, (conv_wanted){x, x, x, dx, 0, 0, 0, 0});
             }
-            for (int c = 0; wants_dw && has_bias && c < co; c += V) {
-                vec s = n == n0 && strip == 0 ? ZERO : VLOAD(db + c);
-                for (int p = 0; p < count; p++)
-                    s += dys[c / V * (all + 1) + p];
-                VSTORE(s, db + c);
-            }
-            if (wants_dx)
-                multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci, soon);
+            if (wants_dw && has_bias)
+                add_bias(dys, count, all, is_first, dw + ci * co, co);
+            multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci,
+                     (conv_wanted){in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
+                                   dx + next * ci, coming / (pooled * pooled) * co, wants_dw ? coming * ci : 0,
+                                   behind.wanted ? coming * co : 0, coming * ci});
             if (has_sums)
                 conv_leave_sums(dx + first * ci, z + first * pool * pool * ci, mu + n * coef_stride,
                                 a + n * coef_stride, beta, relu, pool, height, wd, ci, ci,
                                 sums + ((long)n * strips + strip) * 2 * ci);
+        }
+}
+
+// dw and db alone.
+kernel void conv_bwd_params_pointwise(conv_in x, conv_in dy, global float *restrict part, // as above
+                                      conv_in mu, conv_in a, conv_in beta, // of the stage before, staged
+                                      local vec *xs, local vec *dys, int images, int chunk, int h, int wd, int ci,
+                                      int co, int rows, int has_bias, int staged, int coef_stride, float lo,
+                                      STAGE_BEHIND_ARGS)
+{
+    const stage_behind behind = STAGE_BEHIND;
+    const int pooled = behind.wanted ? behind.pool : 1;
+    global const float *in = behind.wanted ? behind.dy : dy;
+    const int n0 = get_global_id(0) * chunk, n1 = min(n0 + chunk, images), strips = (h + rows - 1) / rows;
+    const conv_stage g = {staged, mu, a, beta, coef_stride, lo}, none = {0, mu, a, beta, 0, 0.0f};
+    global float *dw = part + (long)get_global_id(0) * (ci + 1) * co;
+    for (int n = n0; n < n1; n++)
+        for (int strip = 0; strip < strips; strip++) {
+            const int r0 = strip * rows, height = min(rows, h - r0), count = height * wd;
+            const int all = (count + MOST - 1) / MOST * MOST, is_first = n == n0 && strip == 0;
+            const long first = ((long)n * h + r0) * wd, next = first + count;
+            const int coming = min((long)count, (long)images * h * wd - next);
+            const conv_wanted soon = {in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co, dw,
+                                      coming / (pooled * pooled) * co, coming * ci, behind.wanted ? coming * co : 0, 0};
+            pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
+            if (behind.wanted)
+                dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
+            else if (has_bias)
+                pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
+            if (behind.wanted)
+                add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, soon);
+            else
+                add_weights(NV, 1, xs, dys, dy + first * co, count, all, is_first, dw, ci, co, soon);
+            if (has_bias)
+                add_bias(dys, count, all, is_first, dw + ci * co, co);
         }
 }

@@ -92,9 +92,9 @@ static void pointwise_destroy(void *state)
 
 static int pointwise_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
 {
-    const char *const names[] = {direction == CLN_CONV_FWD ? "conv_fwd_pointwise" : "conv_bwd_pointwise",
-                                 direction == CLN_CONV_BWD_DATA ? "conv_transpose_weights" : NULL,
-                                 direction == CLN_CONV_FWD ? NULL : "conv_bwd_params_sum"};
+    static const char *const names[][3] = {{"conv_fwd_pointwise", NULL, NULL},
+                                           {"conv_bwd_pointwise", "conv_transpose_weights", "conv_bwd_params_sum"},
+                                           {"conv_bwd_params_pointwise", NULL, "conv_bwd_params_sum"}};
     if (!pointwise_supports(&node->dev->info, s, direction))
         return CLN_FAIL(err, CLN_ERR_INTERNAL,
                         "the pointwise convolution does not cover this shape; ask supports first");
@@ -108,7 +108,8 @@ static int pointwise_create(cln_node *node, const cln_conv_shape *s, int directi
     snprintf(options, sizeof options, "-D V=%d -D NV=%d -D NVX=%d%s", c->v, outputs % 2 ? 1 : 2, inputs % 2 ? 1 : 2,
              cln_conv_act_option(node, act));
     for (int i = 0; i < 3; i++) {
-        int rc = names[i] ? cln_kernel_new(node->dev, "conv_pointwise.cl", names[i], options, kernels[i], err) : CLN_OK;
+        const char *name = names[direction][i];
+        int rc = name ? cln_kernel_new(node->dev, "conv_pointwise.cl", name, options, kernels[i], err) : CLN_OK;
         if (rc) {
             pointwise_destroy(c);
             return rc;
@@ -133,25 +134,46 @@ static int run_fwd(const conv_pointwise *c, const cln_node *node, int n, cln_err
                    CLN_INT(f.pool), CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
 }
 
-/* One pass over the images for the gradients that are wanted, and the sum of the parts of dw. wt: transposed weights. */
-static int run_bwd(const conv_pointwise *c, const cln_node *node, cln_tensor wt, int n, bool dx, bool dw,
-                   cln_error *err)
+/* The stage whose dz these kernels make themselves; else it is at dy by now. */
+static const cln_stage *behind_of(const cln_node *node)
+{
+    return node->behind && node->tune.bwd_params == CLN_CONV_POINTWISE ? node->behind : &cln_no_stage;
+}
+
+static int sum_parts(const conv_pointwise *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    return cln_conv_sum_parts(&c->sum, node, cln_div_up(n, c->chunk), s->ci * s->co, s->co, s->bias, c->v, err);
+}
+
+static int run_bwd_params(const conv_pointwise *c, const cln_node *node, int n, cln_error *err)
+{
+    const cln_conv_shape *s = &c->s;
+    const cln_stage *g = node->applies ? node->applies : &cln_no_stage, *behind = behind_of(node);
+    int rc = cln_run(&c->main, cln_range1((size_t)cln_div_up(n, c->chunk), 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
+                     CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->xs),
+                     CLN_LOCAL(c->dys), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                     CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(s->bias), CLN_INT(node->applies != NULL),
+                     CLN_INT(g->coef_stride), CLN_FLOAT(cln_stage_floor(g)), CLN_CONV_BEHIND(behind, n, s->co));
+    return rc ? rc : sum_parts(c, node, n, err);
+}
+
+/* One pass over the images for dx and (dw) the other gradients, and the sum of the parts of dw. wt: transposed weights. */
+static int run_bwd_data(const conv_pointwise *c, const cln_node *node, cln_tensor wt, int n, bool dw, cln_error *err)
 {
     const cln_conv_shape *s = &c->s;
     const cln_tensor none = {0};
-    const bool sums = dx && node->sums_for && node->sums_for->norm, staged = dw && node->applies;
+    const bool sums = node->sums_for && node->sums_for->norm, staged = dw && node->applies;
     const cln_stage *g = sums ? node->sums_for : staged ? node->applies : &cln_no_stage; /* one and the same stage */
-    const bool makes_dz = node->behind && node->tune.bwd_params == CLN_CONV_POINTWISE; /* else it is at dy by now */
-    const cln_stage *behind = makes_dz ? node->behind : &cln_no_stage;
-    const int chunks = cln_div_up(n, c->chunk), count = s->ci * s->co;
-    int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(wt),
-                     CLN_MEM(dx ? node->dx[0] : none), CLN_MEM(dw ? node->scratch : none), CLN_MEM(g->mu),
+    const cln_stage *behind = behind_of(node);
+    int rc = cln_run(&c->main, cln_range1((size_t)cln_div_up(n, c->chunk), 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
+                     CLN_MEM(wt), CLN_MEM(node->dx[0]), CLN_MEM(dw ? node->scratch : none), CLN_MEM(g->mu),
                      CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->z), CLN_MEM(g->sums), CLN_LOCAL(c->xs),
                      CLN_LOCAL(c->dys), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
-                     CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(dx), CLN_INT(dw), CLN_INT(s->bias),
+                     CLN_INT(s->co), CLN_INT(c->rows), CLN_INT(dw), CLN_INT(s->bias),
                      CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(staged), CLN_INT(g->coef_stride),
                      CLN_INT(g->relu), CLN_INT(g->pool), CLN_CONV_BEHIND(behind, n, s->co));
-    return rc || !dw ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
+    return rc || !dw ? rc : sum_parts(c, node, n, err);
 }
 
 static int pointwise_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
@@ -162,11 +184,11 @@ static int pointwise_run(void *state, cln_node *node, cln_tensor saved, const cl
     if (c->direction == CLN_CONV_FWD)
         return run_fwd(c, node, pass->n, err);
     if (c->direction == CLN_CONV_BWD_PARAMS)
-        return one_pass ? CLN_OK : run_bwd(c, node, (cln_tensor){0}, pass->n, false, true, err);
+        return one_pass ? CLN_OK : run_bwd_params(c, node, pass->n, err);
     int rc = pass->same_weights ? CLN_OK
                                 : cln_run(&c->transpose, cln_range1((size_t)c->s.co, 1), err, CLN_MEM(node->param[0]),
                                           CLN_MEM(saved), CLN_INT(c->s.ci), CLN_INT(c->s.co));
-    return rc ? rc : run_bwd(c, node, saved, pass->n, true, one_pass, err);
+    return rc ? rc : run_bwd_data(c, node, saved, pass->n, one_pass, err);
 }
 
 const cln_conv_impl cln_conv_pointwise = {
