@@ -24,8 +24,8 @@ static const char help[] =
     "  --norm A,B,C     norms (bn,ln,gn,none)\n"
     "  --no-infer       training alone\n"
     "  --no-fuse        run every layer alone\n"
-    "  --recipe         with the activation and the optimiser that clnorm train has by default (else ReLU and SGD,\n"
-    "                   which other frameworks have too)\n"
+    "  --recipe         with clnorm train's default activation and optimiser (else ReLU and SGD, as the\n"
+    "                   comparison with PyTorch)\n"
     "  --plot FILE      .png or .svg: images per second against batch size\n";
 
 typedef struct step_bench {
