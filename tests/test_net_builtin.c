@@ -120,17 +120,17 @@ START_TEST(residual_network)
 }
 END_TEST
 
-/* Under 50,000 parameters whatever the norm, residual, and nothing but 8x8 behind the last pooling. */
+/* Under 50,000 parameters whatever the norm, residual, and no depthwise convolution at full size. */
 START_TEST(smallest_budget)
 {
     for (int i = 0; i < 4; i++) {
         cln_net *net = load("best50k", norms[i], 0);
         int adds = 0;
-        ck_assert_uint_eq(cln_net_param_count(net), 49210);
+        ck_assert_uint_eq(cln_net_param_count(net), 49850);
         for (int l = 0; l < net->n_layers; l++) {
             const cln_layer *layer = &net->layers[l];
             adds += strcmp(layer->op->word, "add") == 0;
-            ck_assert(strcmp(layer->op->word, "dwconv") != 0 || layer->out.h == 8);
+            ck_assert(strcmp(layer->op->word, "dwconv") != 0 || layer->out.h <= 16);
         }
         ck_assert_int_eq(adds, 4);
         cln_net_free(net);
