@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""make_seeds.py [CORPUS]: the first inputs of the fuzz targets, the same bytes on every run.
+"""The first inputs of the fuzz targets, the same bytes on every run.
 
 What an input is, targets.c says. Names begin with ok- where the reader has to accept the file, with bad- where
 it has to refuse it; `replay` checks that. Inputs that a fuzzer found are added by hand beside these.
 """
+import argparse
 import bz2
 import gzip
 import io
@@ -11,7 +12,6 @@ import json
 import lzma
 import os
 import struct
-import sys
 import tarfile
 
 RECORD = 3073
@@ -275,7 +275,9 @@ def report():
 
 
 def main():
-    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("corpus", nargs="?", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus"))
+    folder = parser.parse_args().corpus
     for target, seeds in (("cifar", cifar), ("tar", tars), ("idx", idx), ("net", nets), ("safetensors", safetensors),
                           ("tune", tune), ("json", jsons), ("report", report)):
         os.makedirs(os.path.join(folder, target), exist_ok=True)
