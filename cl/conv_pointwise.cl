@@ -38,25 +38,6 @@
 #define EACH_VECTOR(v) _Pragma("unroll") for (int v = 0; v < 2; v++) if (v < nv)
 #define ACC(j, v) acc[2 * (j) + (v)]
 
-// Rows [r0, r0 + height) of image n, and what comes behind them in memory.
-typedef struct {
-    int height, count, all; // rows; pixels; the same as whole register tiles
-    long first, next;       // pixels before it in all images; before what follows it
-    int coming;             // pixels that follow, as many at most
-} pixel_strip;
-
-INLINE pixel_strip strip_of(int n, int r0, int rows, int h, int wd, int images)
-{
-    pixel_strip s;
-    s.height = min(rows, h - r0);
-    s.count = s.height * wd;
-    s.all = (s.count + MOST - 1) / MOST * MOST;
-    s.first = ((long)n * h + r0) * wd;
-    s.next = s.first + s.count;
-    s.coming = min((long)s.count, (long)images * h * wd - s.next);
-    return s;
-}
-
 // `count` pixels of image n to planes of `all` pixels; those behind them become zeros.
 APART void pixels_to_planes(conv_in x, conv_stage g, int n, int count, int all, int channels, local vec *planes)
 {
@@ -181,21 +162,23 @@ kernel void conv_fwd_pointwise(conv_in x,                    // (N, H, W, Cin), 
                                int staged, int coef_stride, float lo, float low, int pool, int merged_rows,
                                int groups, float eps)
 {
-    const int n = get_global_id(1);
-    const pixel_strip s = strip_of(n, get_global_id(0) * rows, rows, h, wd, get_global_size(1));
+    const int n = get_global_id(1), r0 = get_global_id(0) * rows, count = (min(r0 + rows, h) - r0) * wd;
+    const int all = (count + MOST - 1) / MOST * MOST;
+    const long first = ((long)n * h + r0) * wd, next = first + count;
+    const int coming = min((long)count, (long)get_global_size(1) * h * wd - next);
     conv_stage g = {staged, mu, a, beta, coef_stride, lo};
     if (merged_rows) { // an item makes coefficients of its own
         g.mu = merge_own(merged, gamma, coefs, h, wd, ci, merged_rows, groups, eps);
         g.a = g.mu + ci;
         g.coef_stride = 0;
     }
-    pixels_to_planes(x + s.first * ci, g, n, s.count, s.all, ci, xs);
-    multiply(NV, xs, s.count, s.all, w, bias, has_bias, 0, low, y + s.first * co, ci, co,
-             (conv_wanted){x + s.next * ci, x, x, y + s.next * co, s.coming * ci, 0, 0, s.coming * co});
+    pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
+    multiply(NV, xs, count, all, w, bias, has_bias, 0, low, y + first * co, ci, co,
+             (conv_wanted){x + next * ci, x, x, y + next * co, coming * ci, 0, 0, coming * co});
     if (pool == 2)
-        conv_pool(y + s.first * co, pooled + s.first / 4 * co, s.height, wd, co, co);
+        conv_pool(y + first * co, pooled + first / 4 * co, count / wd, wd, co, co);
     for (int c = 0; has_stats && c < co; c += V)
-        conv_moments(y + s.first * co + c, s.count, co,
+        conv_moments(y + first * co + c, count, co,
                      stats + ((long)n * get_global_size(0) + get_global_id(0)) * 2 * co + c);
 }
 
@@ -223,33 +206,36 @@ kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), o
                                int coef_stride, int relu, int pool, STAGE_BEHIND_ARGS)
 {
     const stage_behind behind = STAGE_BEHIND;
-    const int window = behind.wanted ? behind.pool * behind.pool : 1, strips = (h + rows - 1) / rows;
-    const int begin = get_global_id(0) * chunk * strips, end = min(begin + chunk * strips, images * strips);
+    const int pooled = behind.wanted ? behind.pool : 1;
     global const float *in = behind.wanted ? behind.dy : dy;
+    const int n0 = get_global_id(0) * chunk, n1 = min(n0 + chunk, images), strips = (h + rows - 1) / rows;
     const conv_stage g = {staged, mu, a, beta, coef_stride, relu ? 0.0f : -INFINITY}, none = {0, mu, a, beta, 0, 0.0f};
-    const conv_wanted nothing = {x, x, x, dx, 0, 0, 0, 0};
     global float *dw = part + (long)get_global_id(0) * (ci + 1) * co;
-    for (int i = begin; i < end; i++) {
-        const int n = i / strips, r0 = i % strips * rows;
-        const pixel_strip s = strip_of(n, r0, rows, h, wd, images);
-        if (behind.wanted)
-            dz_to_planes(behind, n, r0, s.height, h, wd, s.all, co, dys);
-        else
-            pixels_to_planes(dy + s.first * co, none, n, s.count, s.all, co, dys);
-        if (wants_dw) {
-            pixels_to_planes(x + s.first * ci, g, n, s.count, s.all, ci, xs);
-            add_weights(NV, 0, xs, dys, dy, s.count, s.all, i == begin, dw, ci, co, nothing);
+    for (int n = n0; n < n1; n++)
+        for (int strip = 0; strip < strips; strip++) {
+            const int r0 = strip * rows, height = min(rows, h - r0), count = height * wd;
+            const int all = (count + MOST - 1) / MOST * MOST, is_first = n == n0 && strip == 0;
+            const long first = ((long)n * h + r0) * wd, next = first + count;
+            const int coming = min((long)count, (long)images * h * wd - next);
+            if (behind.wanted)
+                dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
+            else
+                pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
+            if (wants_dw) {
+                pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
+                add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, (conv_wanted){x, x, x, dx, 0, 0, 0, 0});
+            }
+            if (wants_dw && has_bias)
+                add_bias(dys, count, all, is_first, dw + ci * co, co);
+            multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci,
+                     (conv_wanted){in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
+                                   dx + next * ci, coming / (pooled * pooled) * co, wants_dw ? coming * ci : 0,
+                                   behind.wanted ? coming * co : 0, coming * ci});
+            if (has_sums)
+                conv_leave_sums(dx + first * ci, z + first * pool * pool * ci, mu + n * coef_stride,
+                                a + n * coef_stride, beta, relu, pool, height, wd, ci, ci,
+                                sums + ((long)n * strips + strip) * 2 * ci);
         }
-        if (wants_dw && has_bias)
-            add_bias(dys, s.count, s.all, i == begin, dw + ci * co, co);
-        multiply(NVX, dys, s.count, s.all, wt, wt, 0, add, -INFINITY, dx + s.first * ci, co, ci,
-                 (conv_wanted){in + s.next / window * co, x + s.next * ci, behind.z + s.next * co, dx + s.next * ci,
-                               s.coming / window * co, wants_dw ? s.coming * ci : 0, behind.wanted ? s.coming * co : 0,
-                               s.coming * ci});
-        if (has_sums)
-            conv_leave_sums(dx + s.first * ci, z + s.first * pool * pool * ci, mu + n * coef_stride,
-                            a + n * coef_stride, beta, relu, pool, s.height, wd, ci, ci, sums + (long)i * 2 * ci);
-    }
 }
 
 // dw and db alone.
@@ -260,26 +246,29 @@ kernel void conv_bwd_params_pointwise(conv_in x, conv_in dy, global float *restr
                                       STAGE_BEHIND_ARGS)
 {
     const stage_behind behind = STAGE_BEHIND;
-    const int window = behind.wanted ? behind.pool * behind.pool : 1, strips = (h + rows - 1) / rows;
-    const int begin = get_global_id(0) * chunk * strips, end = min(begin + chunk * strips, images * strips);
+    const int pooled = behind.wanted ? behind.pool : 1;
     global const float *in = behind.wanted ? behind.dy : dy;
+    const int n0 = get_global_id(0) * chunk, n1 = min(n0 + chunk, images), strips = (h + rows - 1) / rows;
     const conv_stage g = {staged, mu, a, beta, coef_stride, lo}, none = {0, mu, a, beta, 0, 0.0f};
     global float *dw = part + (long)get_global_id(0) * (ci + 1) * co;
-    for (int i = begin; i < end; i++) {
-        const int n = i / strips, r0 = i % strips * rows;
-        const pixel_strip s = strip_of(n, r0, rows, h, wd, images);
-        const conv_wanted soon = {in + s.next / window * co, x + s.next * ci, behind.z + s.next * co, dw,
-                                  s.coming / window * co, s.coming * ci, behind.wanted ? s.coming * co : 0, 0};
-        pixels_to_planes(x + s.first * ci, g, n, s.count, s.all, ci, xs);
-        if (behind.wanted)
-            dz_to_planes(behind, n, r0, s.height, h, wd, s.all, co, dys);
-        else if (has_bias)
-            pixels_to_planes(dy + s.first * co, none, n, s.count, s.all, co, dys);
-        if (behind.wanted)
-            add_weights(NV, 0, xs, dys, dy, s.count, s.all, i == begin, dw, ci, co, soon);
-        else
-            add_weights(NV, 1, xs, dys, dy + s.first * co, s.count, s.all, i == begin, dw, ci, co, soon);
-        if (has_bias)
-            add_bias(dys, s.count, s.all, i == begin, dw + ci * co, co);
-    }
+    for (int n = n0; n < n1; n++)
+        for (int strip = 0; strip < strips; strip++) {
+            const int r0 = strip * rows, height = min(rows, h - r0), count = height * wd;
+            const int all = (count + MOST - 1) / MOST * MOST, is_first = n == n0 && strip == 0;
+            const long first = ((long)n * h + r0) * wd, next = first + count;
+            const int coming = min((long)count, (long)images * h * wd - next);
+            const conv_wanted soon = {in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co, dw,
+                                      coming / (pooled * pooled) * co, coming * ci, behind.wanted ? coming * co : 0, 0};
+            pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
+            if (behind.wanted)
+                dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
+            else if (has_bias)
+                pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
+            if (behind.wanted)
+                add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, soon);
+            else
+                add_weights(NV, 1, xs, dys, dy + first * co, count, all, is_first, dw, ci, co, soon);
+            if (has_bias)
+                add_bias(dys, count, all, is_first, dw + ci * co, co);
+        }
 }
