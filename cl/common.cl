@@ -3,7 +3,8 @@
 // V   vector width in floats: 1, 2, 4, 8 or 16; default 1. Kernels of the vector class set it to the
 //     device's native width or a multiple of it.
 // vec, ivec   V floats, V ints (ivec is what comparisons of vec give; plain float and int for V = 1).
-// VLOAD(p)    V consecutive floats at p in global memory, which needs only a float's alignment.
+// VLOAD(p)    V consecutive floats at p in global memory, which needs only a float's alignment; a vector's with ALIGNED
+//             defined, as the SIMT class does: one load of 16 bytes, which a driver may not assume of itself.
 // VSTORE(v, p) the reverse.
 // PLOAD(p), PSTORE(v, p) the same in private memory.
 //
@@ -52,7 +53,10 @@ typedef CLN_CAT(int, V) ivec;
 #define CLN_AS_IVEC CLN_CAT(as_int, V)
 #define PLOAD(p) CLN_CAT(vload, V)(0, (p))
 #define PSTORE(v, p) CLN_CAT(vstore, V)((v), 0, (p))
-#ifdef __clang__
+#ifdef ALIGNED
+#define VLOAD(p) (*(global const vec *)(p))
+#define VSTORE(v, p) (*(global vec *)(p) = (v))
+#elif defined(__clang__)
 typedef vec vec_at_float __attribute__((aligned(4)));
 #define VLOAD(p) cln_load(p)
 static inline __attribute__((always_inline)) vec cln_load(global const float *p)

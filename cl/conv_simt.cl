@@ -9,8 +9,8 @@
  *
  * Layout: images NHWC, weights [ky][kx][ci][co]. Taps outside the image are skipped.
  * Ownership: fwd, bwd_data: id 0 is an element of image id 1. bwd_params: id 0 is a weight (then,
- * behind the weights, a bias) and id 1 a chunk of `images` images; its partial sum goes to partial
- * (chunks, weights + biases), which bwd_reduce adds up in order, one item a weight.
+ * behind the weights, a bias) and id 1 a chunk of `rows` rows of outputs, counted through all images; its partial
+ * sum goes to partial (chunks, weights + biases), which bwd_reduce adds up in fixed order.
  * Chunks depend on shape and batch alone, so that the result depends on neither threads nor device.
  * Neighbouring ids are neighbouring channels of the output, so that stores and the larger loads
  * are coalesced. */
@@ -94,9 +94,9 @@ kernel void conv_bwd_params_simt(global const float *x,  // (N, H, W, Ci)
                                  global const float *dy, // (N, Ho, Wo, Co)
                                  global float *partial,  // (chunks, K*K*Ci*Co [+ Co])
                                  int N, int H, int W, int Ci, int Ho, int Wo, int Co, int K, int S, int P,
-                                 int bias, int images)
+                                 int bias, int rows)
 {
-    const int id = get_global_id(0), first = get_global_id(1) * images, last = min(first + images, N);
+    const int id = get_global_id(0), first = get_global_id(1) * rows, last = min(first + rows, N * Ho);
     const int weights = K * K * Ci * Co, params = weights + (bias ? Co : 0);
     if (id >= params)
         return;
@@ -108,37 +108,56 @@ kernel void conv_bwd_params_simt(global const float *x,  // (N, H, W, Ci)
     const int oy1 = is_bias ? Ho : H - 1 + P - ky < 0 ? 0 : min(Ho, (H - 1 + P - ky) / S + 1);
     const int ox1 = is_bias ? Wo : W - 1 + P - kx < 0 ? 0 : min(Wo, (W - 1 + P - kx) / S + 1);
     float sum = 0.0f;
-    for (int n = first; n < last; n++) {
-        for (int oy = oy0; oy < oy1; oy++) {
-            global const float *pd = dy + ((size_t)n * Ho + oy) * Wo * Co + co;
-            float row = 0.0f;
-            if (is_bias) {
-                for (int ox = ox0; ox < ox1; ox++)
-                    row += pd[(size_t)ox * Co];
-            } else {
-                global const float *px = x + ((size_t)n * H + oy * S + ky - P) * W * Ci + ci;
-                for (int ox = ox0; ox < ox1; ox++)
-                    row += px[(size_t)(ox * S + kx - P) * Ci] * pd[(size_t)ox * Co];
-            }
-            sum += row;
+    for (int r = first; r < last; r++) {
+        const int n = r / Ho, oy = r % Ho;
+        if (oy < oy0 || oy >= oy1)
+            continue;
+        global const float *pd = dy + (size_t)r * Wo * Co + co;
+        float row = 0.0f;
+        if (is_bias) {
+            for (int ox = ox0; ox < ox1; ox++)
+                row += pd[(size_t)ox * Co];
+        } else {
+            global const float *px = x + ((size_t)n * H + oy * S + ky - P) * W * Ci + ci;
+            for (int ox = ox0; ox < ox1; ox++)
+                row += px[(size_t)(ox * S + kx - P) * Ci] * pd[(size_t)ox * Co];
         }
+        sum += row;
     }
     partial[(size_t)get_global_id(1) * params + id] = sum;
 }
+
+/* A group SUM_PARAMS weights and biases, of each of which it adds SUM_PARTS parts, part p of the chunks p, p + SUM_PARTS, ...;
+ * the parts by halves: the order is the same however many items (a power of two) the group has. */
+#define SUM_PARAMS 8 // 32 bytes, the least that GPUs fetch
+#define SUM_PARTS 32
 
 kernel void conv_bwd_reduce_simt(global const float *partial, // (chunks, weights + biases)
                                  global float *dw,            // (weights)
                                  global float *db,            // (biases) or NULL
                                  int weights, int biases, int chunks)
 {
-    const int id = get_global_id(0), params = weights + biases;
-    if (id >= params)
+    local float part[SUM_PARTS * SUM_PARAMS];
+    const int id = get_local_id(0), items = get_local_size(0), params = weights + biases;
+    const int first = get_group_id(0) * SUM_PARAMS;
+    if (first >= params)
         return;
-    float sum = 0.0f;
-    for (int t = 0; t < chunks; t++)
-        sum += partial[(size_t)t * params + id];
-    if (id < weights)
-        dw[id] = sum;
-    else
-        db[id - weights] = sum;
+    for (int i = id; i < SUM_PARTS * SUM_PARAMS; i += items) {
+        const int param = first + i % SUM_PARAMS;
+        float sum = 0.0f;
+        for (int t = i / SUM_PARAMS; t < chunks && param < params; t += SUM_PARTS)
+            sum += partial[(size_t)t * params + param];
+        part[i] = sum;
+    }
+    for (int step = SUM_PARTS * SUM_PARAMS / 2; step >= SUM_PARAMS; step /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int i = id; i < step; i += items)
+            part[i] += part[i + step];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int i = id; i < SUM_PARAMS && first + i < params; i += items)
+        if (first + i < weights)
+            dw[first + i] = part[i];
+        else
+            db[first + i - weights] = part[i];
 }

@@ -20,17 +20,15 @@
  *     dgamma = sum g xhat,  dbeta = sum g
  * from sums (N, tiles, 2, C) = (sum g, sum g (z - mu)) of a strip.
  *
- * Layout: NHWC. ws holds planes of N*C floats: 0 and 1 strips that were merged, (N, 1, 2, C), 2 q, 3 r, 4 rstd.
+ * Layout: NHWC. ws holds the planes of norm.h.
  * Ownership: id 0 = chunk * lanes + lane. A lane owns the channel vectors lane, lane + lanes, ... of its
  * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C and one pixel in the SIMT class.
- * V divides C. The coefs kernels go through all strips of a set; where that would leave a device with many cores idle
- * (SIMT class), a merge kernel makes one strip of those of an image and channel before. */
+ * V divides C. The coefs and params kernels go through all strips of a set; norm_simt.cl has those of the SIMT class. */
 
 #include "merge.h"
 #include "act.h"
+#include "norm.h"
 #include "stage.h"
-
-#define PLANE(i) ((size_t)(i) * N * C)
 
 /* ---- forward ------------------------------------------------------------------------------------ */
 
@@ -61,30 +59,6 @@ kernel void norm_fwd_stats(global const float *z,  // (N, H, W, C)
     }
 }
 
-/* One item merges the strips of one (n, c). */
-kernel void norm_fwd_merge(global const float *stats, // (N, tiles, 2, C)
-                           global float *merged,      // (N, 1, 2, C)
-                           int N, int H, int W, int C, int rows, int tiles)
-{
-    const int id = get_global_id(0);
-    if (id >= N * C)
-        return;
-    const int n = id / C, c = id % C;
-    global const float *s = stats + (size_t)n * tiles * 2 * C + c;
-    const float first = s[0], total = (float)H * W;
-    float offset = 0.0f;
-    for (int t = 1; t < tiles; t++)
-        offset += (s[(size_t)t * 2 * C] - first) * (min(rows, H - t * rows) * W);
-    const float mean = first + offset / total;
-    float m2 = 0.0f;
-    for (int t = 0; t < tiles; t++) {
-        const float d = s[(size_t)t * 2 * C] - mean;
-        m2 += s[(size_t)t * 2 * C + C] + d * d * (min(rows, H - t * rows) * W);
-    }
-    merged[(size_t)n * 2 * C + c] = mean;
-    merged[(size_t)n * 2 * C + C + c] = m2;
-}
-
 /* Batch norm: one item V channels; also moves the running statistics (variance unbiased). */
 kernel void norm_fwd_coefs_batch(global const float *stats,                    // (N, tiles, 2, C)
                                  global float *ws, global const float *gamma, // (C)
@@ -113,7 +87,7 @@ kernel void norm_fwd_coefs_batch(global const float *stats,                    /
     const vec rstd = 1.0f / sqrt(m2 / count + eps), mean0 = VLOAD(running_mean + c), var0 = VLOAD(running_var + c);
     VSTORE(mean, mu + c);
     VSTORE(VLOAD(gamma + c) * rstd, a + c);
-    VSTORE(rstd, ws + PLANE(4) + c);
+    VSTORE(rstd, ws + PLANE(RSTD_PLANE) + c);
     VSTORE(mean0 + momentum * (mean - mean0), running_mean + c);
     VSTORE(var0 + momentum * (m2 / (count - 1.0f) - var0), running_var + c);
 }
@@ -163,7 +137,7 @@ kernel void norm_fwd_coefs_sample(global const float *stats,                    
     for (int i = 0; i < CS; i++) {
         mu[at + i] = mean;
         a[at + i] = gamma[c0 + i] * rstd;
-        ws[PLANE(4) + at + i] = rstd;
+        ws[PLANE(RSTD_PLANE) + at + i] = rstd;
     }
 }
 
@@ -273,24 +247,6 @@ kernel void norm_bwd_sums_pool(global const float *z, global const float *mu, gl
     }
 }
 
-/* One item merges the strips of one (n, c). */
-kernel void norm_bwd_merge(global const float *sums, // (N, tiles, 2, C)
-                           global float *merged,     // (N, 1, 2, C)
-                           int N, int C, int tiles)
-{
-    const int id = get_global_id(0);
-    if (id >= N * C)
-        return;
-    global const float *s = sums + (size_t)(id / C) * tiles * 2 * C + id % C;
-    float s1 = 0.0f, s2 = 0.0f;
-    for (int t = 0; t < tiles; t++) {
-        s1 += s[(size_t)t * 2 * C];
-        s2 += s[(size_t)t * 2 * C + C];
-    }
-    merged[(size_t)(id / C) * 2 * C + id % C] = s1;
-    merged[(size_t)(id / C) * 2 * C + C + id % C] = s2;
-}
-
 /* One item V channels: dgamma, dbeta; for batch norm (coef_stride 0, HW > 0) q and r as well. */
 kernel void norm_bwd_params(global const float *sums,                    // (N, tiles, 2, C)
                             global float *ws, global const float *gamma, // (C)
@@ -308,15 +264,15 @@ kernel void norm_bwd_params(global const float *sums,                    // (N, 
             s1 += VLOAD(s);
             t2 += VLOAD(s + C);
         }
-        s2 += t2 * VLOAD(ws + PLANE(4) + (size_t)n * coef_stride + c);
+        s2 += t2 * VLOAD(ws + PLANE(RSTD_PLANE) + (size_t)n * coef_stride + c);
     }
     VSTORE(s2, dgamma + c);
     VSTORE(s1, dbeta + c);
     if (HW == 0)
         return;
-    const vec rstd = VLOAD(ws + PLANE(4) + c), scale = VLOAD(gamma + c) * rstd / ((float)N * HW);
-    VSTORE(-scale * rstd * s2, ws + PLANE(2) + c);
-    VSTORE(-scale * s1, ws + PLANE(3) + c);
+    const vec rstd = VLOAD(ws + PLANE(RSTD_PLANE) + c), scale = VLOAD(gamma + c) * rstd / ((float)N * HW);
+    VSTORE(-scale * rstd * s2, ws + PLANE(Q_PLANE) + c);
+    VSTORE(-scale * s1, ws + PLANE(R_PLANE) + c);
 }
 
 /* Layer, group, instance norm: q and r; one item a sample and group. */
@@ -330,7 +286,7 @@ kernel void norm_bwd_coefs_sample(global const float *sums, // (N, tiles, 2, C)
     const int CS = C / groups, c0 = (id % groups) * CS, n = id / groups;
     const size_t at = (size_t)n * C + c0;
     global const float *s = sums + (size_t)n * tiles * 2 * C + c0;
-    const float rstd = ws[PLANE(4) + at], scale = rstd / ((float)CS * HW);
+    const float rstd = ws[PLANE(RSTD_PLANE) + at], scale = rstd / ((float)CS * HW);
     float s1 = 0.0f, s2 = 0.0f;
     for (int t = 0; t < tiles; t++)
         for (int i = 0; i < CS; i++) {
@@ -338,8 +294,8 @@ kernel void norm_bwd_coefs_sample(global const float *sums, // (N, tiles, 2, C)
             s2 += gamma[c0 + i] * s[(size_t)t * 2 * C + C + i];
         }
     for (int i = 0; i < CS; i++) {
-        ws[PLANE(2) + at + i] = -scale * (rstd * (rstd * s2)); /* rstd^3 alone may underflow */
-        ws[PLANE(3) + at + i] = -scale * s1;
+        ws[PLANE(Q_PLANE) + at + i] = -scale * (rstd * (rstd * s2)); /* rstd^3 alone may underflow */
+        ws[PLANE(R_PLANE) + at + i] = -scale * s1;
     }
 }
 

@@ -4,4 +4,5 @@
 #include "conv_simt.cl"
 #include "feed.cl"
 #include "loss.cl"
+#include "norm_simt.cl"
 #include "optim.cl"

@@ -38,6 +38,16 @@ int cln_tune_width(const cln_device_info *info, cln_class cls, int channels)
     return v;
 }
 
+int cln_tune_wide(const cln_tune *tune, int channels)
+{
+    return tune->cls == CLN_CLASS_VECTOR ? tune->v : channels % 4 == 0 ? 4 : 1;
+}
+
+void cln_tune_wide_options(const cln_tune *tune, int wide, char out[CLN_VECTOR_OPTIONS])
+{
+    snprintf(out, CLN_VECTOR_OPTIONS, "-D V=%d%s", wide, tune->cls != CLN_CLASS_VECTOR && wide > 1 ? " -D ALIGNED" : "");
+}
+
 /* ---- lines --------------------------------------------------------------------------------------- */
 
 /* Index of `word` in names; -1: none such. */

@@ -23,7 +23,7 @@ typedef struct cln_tune_shape {
 /* A node's resolved plan. */
 typedef struct cln_tune {
     cln_class cls;
-    int v; /* vector width of pointwise, norm, pool kernels: divides the channels; 1 in the SIMT class */
+    int v; /* vector width of norm and pool kernels: divides the channels; 1 in the SIMT class */
     int local; /* local size along x of SIMT launches (<= 64), 1 in the vector class */
     cln_tune_shape shape;                    /* these are of convolution and dense only */
     cln_conv_algo fwd, bwd_data, bwd_params;
@@ -55,6 +55,12 @@ typedef struct cln_tune_request {
     cln_class cls;
     int conv; /* a cln_conv_algo, or -1 */
 } cln_tune_request;
+
+/* Width in which an array of rows of `channels` floats goes through a kernel that does the same to each: v in the vector
+ * class, 4 in the SIMT class where that divides them, whose rows are aligned to vectors then. And the options for it. */
+enum { CLN_VECTOR_OPTIONS = 40 };
+int cln_tune_wide(const cln_tune *tune, int channels);
+void cln_tune_wide_options(const cln_tune *tune, int wide, char out[CLN_VECTOR_OPTIONS]);
 
 /* The class of a device by the fixed rule: vector where the native float width is >= 4, else SIMT. */
 cln_class cln_tune_class(const cln_device_info *info, const cln_tune_request *request);

@@ -280,6 +280,14 @@ int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, 
     return rc;
 }
 
+int cln_conv_reduce(const cln_kernel *reduce, const cln_node *node, int weights, int biases, int chunks, cln_error *err)
+{
+    enum { PARAMS = 8, ITEMS = 256 }; /* of a group: see cl/conv_simt.cl */
+    return cln_run(reduce, cln_range1((size_t)cln_div_up(weights + biases, PARAMS) * ITEMS, ITEMS), err,
+                   CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(weights),
+                   CLN_INT(biases), CLN_INT(chunks));
+}
+
 /* ---- the conv layer -------------------------------------------------------------------------- */
 
 cln_conv_shape cln_conv_shape_of(const cln_layer *layer)

@@ -72,6 +72,9 @@ int cln_conv_vector_width(const cln_device_info *info, int channels);
 int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, int count, int c, bool bias, int v,
                        cln_error *err);
 
+/* The same for the SIMT class, by conv_bwd_reduce_simt: parts are node->scratch (chunks, weights + biases). */
+int cln_conv_reduce(const cln_kernel *reduce, const cln_node *node, int weights, int biases, int chunks, cln_error *err);
+
 /* In the place of a stage where there is none: arguments that no kernel reads. */
 extern const cln_stage cln_no_stage;
 

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 
 enum {
-    CHUNK_PIXELS = 1024, /* outputs that one item of backward-params adds up, at least */
-    MAX_PARTIAL_BYTES =
-        64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
+    CHUNK_PIXELS = 1024,             /* outputs that one item of backward-params adds up, at least, */
+    CHUNK_IMAGES = 16,               /* or so many images of few */
+    TILE_CHUNK_PIXELS = 128,         /* the same of a group of conv_tile.cl, */
+    TILE_CHUNKS = 4,                 /* but no more chunks of an image than these */
+    MAX_PARTIAL_BYTES = 64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
     GROUP = 16,                      /* items of a group, at least: one by one they cost a CPU more than what they do */
     TILE_GROUP = 64, TILE_ROWS = 64, /* conv_tile.cl's */
     TILE_LOCAL = 8 * 1024,           /* bytes of local memory, at most */
@@ -17,7 +19,7 @@ enum {
 typedef struct simt_state {
     cln_conv_shape s;
     int direction;
-    int images;                /* per chunk, in backward-params */
+    int rows;                  /* of outputs in a chunk of backward-params, counted through all images */
     int cols;                  /* of a tile */
     cln_kernel kernel, reduce; /* reduce: backward-params alone */
 } simt_state;
@@ -30,14 +32,23 @@ static size_t param_count(const cln_conv_shape *s)
 
 static size_t group_of(const cln_node *node) { return (size_t)cln_max(node->tune.local, GROUP); }
 
-/* By shape and batch capacity alone: never by what the device or this batch is. */
-static int chunk_images(const cln_conv_shape *s, int n)
+static int cols_of(const cln_conv_shape *s, int direction)
 {
-    const size_t room = MAX_PARTIAL_BYTES / (param_count(s) * sizeof(float));
-    const int chunks = room < 1 ? 1 : room < (size_t)n ? (int)room : n;
-    const int for_room = cln_div_up(n, chunks), for_work = cln_div_up(CHUNK_PIXELS, s->ho * s->wo);
-    return for_room > for_work ? for_room : for_work;
+    return (direction == CLN_CONV_BWD_DATA ? s->ci : s->co) > 16 ? 32 : 16;
 }
+
+/* Rows of a chunk. By shape alone, never by what the device or this batch is, but where memory is not enough: then by the
+ * batch's capacity, too. */
+static int chunk_rows(const cln_conv_shape *s, int n, bool tiled)
+{
+    const int image = s->ho * s->wo;
+    const int pixels = tiled ? cln_max(TILE_CHUNK_PIXELS, image / TILE_CHUNKS) : cln_min(CHUNK_PIXELS, CHUNK_IMAGES * image);
+    const size_t room = MAX_PARTIAL_BYTES / (param_count(s) * sizeof(float));
+    const int rows = n * s->ho, chunks = room < 1 ? 1 : room < (size_t)rows ? (int)room : rows;
+    return cln_max(cln_div_up(rows, chunks), cln_div_up(pixels, s->wo));
+}
+
+static int chunks_of(const simt_state *m, int n) { return cln_div_up(n * m->s.ho, m->rows); }
 
 static bool simt_supports(const cln_device_info *info, const cln_conv_shape *s, int direction)
 {
@@ -45,13 +56,18 @@ static bool simt_supports(const cln_device_info *info, const cln_conv_shape *s, 
     return true;
 }
 
+static void memory(const cln_conv_shape *s, int n, int direction, bool tiled, size_t *scratch, size_t *saved)
+{
+    *saved = *scratch = 0;
+    if (direction == CLN_CONV_BWD_PARAMS)
+        *scratch = (size_t)cln_div_up(n * s->ho, chunk_rows(s, n, tiled)) * param_count(s) * sizeof(float);
+}
+
 static void simt_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
                         size_t *scratch, size_t *saved)
 {
     (void)info;
-    *saved = *scratch = 0;
-    if (direction == CLN_CONV_BWD_PARAMS)
-        *scratch = (size_t)cln_div_up(n, chunk_images(s, n)) * param_count(s) * sizeof(float);
+    memory(s, n, direction, false, scratch, saved);
 }
 
 static void simt_destroy(void *state)
@@ -75,8 +91,8 @@ static int create(cln_node *node, const cln_conv_shape *s, int direction, bool t
                         node->layer->index);
     m->s = *s;
     m->direction = direction;
-    m->images = chunk_images(s, node->layer->in[0].n);
-    m->cols = (direction == CLN_CONV_BWD_DATA ? s->ci : s->co) > 16 ? 32 : 16;
+    m->rows = chunk_rows(s, node->layer->in[0].n, tiled);
+    m->cols = cols_of(s, direction);
     if (tiled)
         snprintf(options, sizeof options, "-D COLS=%d", m->cols);
     int rc = cln_kernel_new(node->dev, tiled ? "conv_tile.cl" : "plain.cl", (tiled ? tiles : names)[direction], options,
@@ -103,12 +119,10 @@ static int run_params(const simt_state *m, cln_node *node, int n, cln_range rang
     const size_t params = param_count(s), biases = s->bias ? (size_t)s->co : 0;
     int rc = cln_run(&m->kernel, range, err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n),
                      CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
-                     CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->images));
+                     CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(m->rows));
     if (rc)
         return rc;
-    return cln_run(&m->reduce, cln_range1(params, group_of(node)), err, CLN_MEM(node->scratch),
-                   CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT((int)(params - biases)), CLN_INT((int)biases),
-                   CLN_INT(cln_div_up(n, m->images)));
+    return cln_conv_reduce(&m->reduce, node, (int)(params - biases), (int)biases, chunks_of(m, n), err);
 }
 
 static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
@@ -119,7 +133,7 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
     const size_t images = (size_t)n, local = group_of(node);
     (void)saved;
     if (m->direction == CLN_CONV_BWD_PARAMS)
-        return run_params(m, node, n, cln_range3(param_count(s), (size_t)cln_div_up(n, m->images), 1, local), err);
+        return run_params(m, node, n, cln_range3(param_count(s), (size_t)chunks_of(m, n), 1, local), err);
     const cln_conv_finish f = cln_conv_finish_of(node);
     const size_t outputs = (size_t)(s->ho / f.pool) * (size_t)(s->wo / f.pool) * (size_t)s->co;
     if (m->direction == CLN_CONV_FWD)
@@ -155,6 +169,13 @@ static bool tile_supports(const cln_device_info *info, const cln_conv_shape *s, 
     return info->max_local_size >= TILE_GROUP && info->max_items[0] >= TILE_GROUP && info->local_mem >= TILE_LOCAL;
 }
 
+static void tile_memory(const cln_device_info *info, const cln_conv_shape *s, int n, int direction,
+                        size_t *scratch, size_t *saved)
+{
+    (void)info;
+    memory(s, n, direction, true, scratch, saved);
+}
+
 static int tile_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
 {
     return create(node, s, direction, true, state, err);
@@ -168,7 +189,7 @@ static int tile_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
     const int rows = params ? s->k * s->k * s->ci : pass->n * (data ? s->h * s->w : s->ho * s->wo);
     const cln_range range = cln_range3((size_t)cln_div_up(rows, TILE_ROWS) * TILE_GROUP,
                                        (size_t)cln_div_up(data ? s->ci : s->co, m->cols),
-                                       params ? (size_t)cln_div_up(pass->n, m->images) : 1, TILE_GROUP);
+                                       params ? (size_t)chunks_of(m, pass->n) : 1, TILE_GROUP);
     (void)saved;
     if (params)
         return run_params(m, node, pass->n, range, err);
@@ -185,7 +206,7 @@ static int tile_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
 const cln_conv_impl cln_conv_tile = {
     .name = "tile",
     .supports = tile_supports,
-    .memory = simt_memory,
+    .memory = tile_memory,
     .strip_rows = NULL,
     .finishes = 1,
     .create = tile_create,

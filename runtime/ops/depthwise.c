@@ -11,7 +11,7 @@ enum {
     STRIP_BYTES = 32768, /* of the output: an item's, which the statistics read again */
     PARTS_BYTES = 16384, /* of x and dy under one visit of all channels */
     CHUNK = 4,           /* images in a partial sum of dw, of the vector class */
-    CHUNK_PIXELS = 1024  /* outputs in one of the SIMT class, at least */
+    CHUNK_PIXELS = 32    /* outputs in one of the SIMT class, at least */
 };
 
 typedef struct depthwise {
@@ -67,10 +67,13 @@ static void cost_dwconv(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
     cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){flops + bias, sizeof(float) * (x + y + w)};
 }
 
-/* Images behind one partial sum of dw: by shape and class alone, never by what the device or the batch is. */
-static int chunk_of(const cln_node *node, const cln_conv_shape *s)
+/* Partial sums of dw of n images, of the SIMT class of so many rows of outputs: by shape and class alone, never by what the
+ * device is. */
+static int chunk_rows(const cln_conv_shape *s) { return cln_div_up(CHUNK_PIXELS, s->wo); }
+
+static int chunks_of(const cln_node *node, const cln_conv_shape *s, int n)
 {
-    return is_vector(node) ? CHUNK : cln_div_up(CHUNK_PIXELS, s->ho * s->wo);
+    return is_vector(node) ? cln_div_up(n, CHUNK) : cln_div_up(n * s->ho, chunk_rows(s));
 }
 
 static size_t param_count(const cln_node *node, const cln_conv_shape *s)
@@ -83,8 +86,7 @@ static void memory_dwconv(const cln_node *node, cln_memory *out)
     const cln_conv_shape s = shape_of(node->layer);
     out->keeps_x = true;
     if (!node->inference)
-        out->scratch = (size_t)cln_div_up(node->layer->in[0].n, chunk_of(node, &s)) *
-                       param_count(node, &s) * sizeof(float);
+        out->scratch = (size_t)chunks_of(node, &s, node->layer->in[0].n) * param_count(node, &s) * sizeof(float);
 }
 
 /* Rows of an image of `height` rows of `width` pixels that an item owns: a power of two, or all. */
@@ -130,7 +132,7 @@ static int build_dwconv(cln_node *node, cln_error *err)
     const bool vector = is_vector(node), data = node->dy.mem && node->dx[0].mem,
                params = node->dy.mem && node->grad[0].mem;
     const char *file = vector ? "depthwise.cl" : "depthwise_simt.cl";
-    char options[64] = "", act[16];
+    char options[96] = "", width[CLN_VECTOR_OPTIONS], act[16];
     depthwise *m = calloc(1, sizeof *m);
     if (!m)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
@@ -139,6 +141,10 @@ static int build_dwconv(cln_node *node, cln_error *err)
     if (vector)
         snprintf(options, sizeof options, "-D V=%d -D K=%d%s", node->tune.v, cln_layer_int(node->layer, "k"),
                  cln_conv_act_option(node, act));
+    cln_tune_wide_options(&node->tune, cln_tune_wide(&node->tune, node->layer->in[0].c), width);
+    if (!vector)
+        snprintf(options, sizeof options, "%s -D K=%d -D S=%d", width, cln_layer_int(node->layer, "k"),
+                 cln_layer_int(node->layer, "stride"));
     int rc = cln_kernel_new(node->dev, file, vector ? "depthwise_fwd" : "depthwise_fwd_simt",
                             options, &m->fwd, err);
     if (!rc && data)
@@ -151,9 +157,16 @@ static int build_dwconv(cln_node *node, cln_error *err)
                             &m->bwd_params, err);
     if (!rc && params)
         rc = cln_kernel_new(node->dev, vector ? file : "plain.cl",
-                            vector ? "conv_bwd_params_sum" : "conv_bwd_reduce_simt", options,
+                            vector ? "conv_bwd_params_sum" : "conv_bwd_reduce_simt", vector ? options : "",
                             &m->sum, err);
     return rc;
+}
+
+/* Of the SIMT class: items for a pixel. */
+static size_t lanes_of(const cln_node *node)
+{
+    const int c = node->layer->in[0].c;
+    return (size_t)(c / cln_tune_wide(&node->tune, c));
 }
 
 static int forward_dwconv(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -162,11 +175,10 @@ static int forward_dwconv(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_conv_shape s = shape_of(node->layer);
     const size_t n = (size_t)pass->n, local = (size_t)node->tune.local;
     if (!is_vector(node))
-        return cln_run(&m->fwd, cln_range3((size_t)s.ho * s.wo * s.co, n, 1, local), err,
+        return cln_run(&m->fwd, cln_range3((size_t)s.ho * s.wo * lanes_of(node), n, 1, local), err,
                        CLN_MEM(node->x[0]), CLN_MEM(node->param[0]), CLN_MEM(node->param[1]),
                        CLN_MEM(node->y), CLN_INT(s.h), CLN_INT(s.w), CLN_INT(s.ho), CLN_INT(s.wo),
-                       CLN_INT(s.co), CLN_INT(s.k), CLN_INT(s.stride), CLN_INT(s.pad),
-                       CLN_INT(s.bias));
+                       CLN_INT(s.co), CLN_INT(s.pad), CLN_INT(s.bias));
     const int rows = stat_rows_dwconv(node);
     const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
     return cln_run(&m->fwd, cln_range3((size_t)cln_div_up(s.ho, rows), n, 1, 1), err,
@@ -182,11 +194,10 @@ static int backward_data(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_conv_shape s = shape_of(node->layer);
     const size_t n = (size_t)pass->n, local = (size_t)node->tune.local;
     if (!is_vector(node))
-        return cln_run(&m->bwd_data, cln_range3((size_t)s.h * s.w * s.co, n, 1, local), err,
+        return cln_run(&m->bwd_data, cln_range3((size_t)s.h * s.w * lanes_of(node), n, 1, local), err,
                        CLN_MEM(node->dy), CLN_MEM(node->param[0]), CLN_MEM(node->dx[0]),
                        CLN_INT(s.h), CLN_INT(s.w), CLN_INT(s.ho), CLN_INT(s.wo), CLN_INT(s.co),
-                       CLN_INT(s.k), CLN_INT(s.stride), CLN_INT(s.pad),
-                       CLN_INT(node->accumulate[0]));
+                       CLN_INT(s.pad), CLN_INT(node->accumulate[0]));
     const int rows = rows_of(s.h, s.w, s.co, STRIP_BYTES);
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &cln_no_stage;
@@ -201,18 +212,12 @@ static int backward_data(cln_node *node, const cln_pass *pass, cln_error *err)
 static int params_simt(cln_node *node, const cln_conv_shape *s, int n, cln_error *err)
 {
     const depthwise *m = node->impl;
-    const size_t params = param_count(node, s), local = (size_t)node->tune.local;
-    const int images = chunk_of(node, s), chunks = cln_div_up(n, images);
-    int rc = cln_run(&m->bwd_params, cln_range3(params, (size_t)chunks, 1, local), err,
+    const int chunks = chunks_of(node, s, n);
+    int rc = cln_run(&m->bwd_params, cln_range3((size_t)s->co, (size_t)chunks, 1, (size_t)node->tune.local), err,
                      CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n),
                      CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
-                     CLN_INT(s->k), CLN_INT(s->stride), CLN_INT(s->pad), CLN_INT(s->bias),
-                     CLN_INT(images));
-    return rc ? rc
-              : cln_run(&m->sum, cln_range1(params, local), err, CLN_MEM(node->scratch),
-                        CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]),
-                        CLN_INT(s->k * s->k * s->co), CLN_INT(s->bias ? s->co : 0),
-                        CLN_INT(chunks));
+                     CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(chunk_rows(s)));
+    return rc ? rc : cln_conv_reduce(&m->sum, node, s->k * s->k * s->co, s->bias ? s->co : 0, chunks, err);
 }
 
 static int backward_params(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -221,7 +226,7 @@ static int backward_params(cln_node *node, const cln_pass *pass, cln_error *err)
     const cln_conv_shape s = shape_of(node->layer);
     if (!is_vector(node))
         return params_simt(node, &s, pass->n, err);
-    const int chunks = cln_div_up(pass->n, CHUNK), count = s.k * s.k * s.co;
+    const int chunks = chunks_of(node, &s, pass->n), count = s.k * s.k * s.co;
     const int rows = rows_of(s.ho, s.w * s.stride + s.wo, s.co, PARTS_BYTES);
     int rc = cln_run(&m->bwd_params, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]),
                      CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(pass->n), CLN_INT(CHUNK),

@@ -13,18 +13,20 @@
 #include <string.h>
 
 enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
-enum { WS_PLANES = 5 };
+enum { Q_PLANE, R_PLANE, WS_PLANES = 3 }; /* cl/norm.h's */
 enum { MERGED_STRIPS = 8 }; /* from so many of them an item merges statistics in little of its time */
+enum { SET_ITEMS = 128 };   /* of a group, for a set of values that share a mean (SIMT class) */
 
 extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu,
     cln_op_silu, cln_op_celu, cln_op_gelu;
 
 typedef struct norm_impl {
     cln_stage stage;
-    cln_kernel stats, merge, coefs, eval, apply;
-    cln_kernel sums, bwd_merge, params, bwd_coefs, bwd_apply;
+    cln_kernel stats, coefs, eval, apply;
+    cln_kernel sums, params, bwd_coefs, bwd_apply;
     int lanes, rows; /* rows: strip height where this stage takes the sums itself */
-    int chunk;       /* pixels per item in the apply kernels */
+    int wide, chunk; /* vector and pixels per item in the apply kernels, */
+    int wide_lanes;  /* and their lanes */
 } norm_impl;
 
 /* ---- what the norms differ in -------------------------------------------------------------------- */
@@ -81,11 +83,14 @@ static void cost_relu(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
 
 /* ---- the stage, shared by all -------------------------------------------------------------------- */
 
-/* Strips of about 16 KiB: one pass leaves them in the first-level cache for the second. Even under a pool.
+/* Strips of about 16 KiB: one pass leaves them in the first-level cache for the second. In the SIMT class an item has one
+ * channel of a strip, and they are short: many items. Even under a pool.
  * Depends on the shape alone, so that results do not depend on the device's cores. */
-static int strip_rows(cln_shape in, int pool)
+static int strip_rows(const cln_node *node)
 {
-    int rows = 4096 / (in.w * in.c);
+    const cln_shape in = node->layer->in[0];
+    const int pool = node->stage ? node->stage->pool : 1;
+    int rows = node->tune.cls == CLN_CLASS_VECTOR ? 4096 / (in.w * in.c) : 32 / in.w;
     rows = rows < 1 ? 1 : rows > in.h ? in.h : rows;
     return pool == 2 ? (rows + 1) / 2 * 2 : rows;
 }
@@ -94,7 +99,7 @@ static size_t strips_bytes(const cln_node *node)
 {
     const cln_shape in = node->layer->in[0];
     const cln_stage *s = node->stage;
-    const int own = strip_rows(in, s ? s->pool : 1);
+    const int own = strip_rows(node);
     const int fwd = s && s->stat_rows ? s->stat_rows : own, bwd = s && s->sum_rows ? s->sum_rows : own;
     const int tiles = cln_max(cln_div_up(in.h, fwd), cln_div_up(in.h, bwd));
     return (size_t)in.n * tiles * in.c * 2 * sizeof(float);
@@ -121,7 +126,7 @@ static bool merges_own(const cln_node *node)
     const cln_shape in = node->layer->in[0];
     if (!s) /* the table of clnorm model asks about a layer alone */
         return false;
-    const int rows = s->stat_rows ? s->stat_rows : strip_rows(in, s->pool);
+    const int rows = s->stat_rows ? s->stat_rows : strip_rows(node);
     return node->inference && s->norm && !is_batch(node->layer) && !s->deferred &&
            node->tune.cls == CLN_CLASS_VECTOR && cln_div_up(in.h, rows) <= MERGED_STRIPS;
 }
@@ -145,47 +150,53 @@ static void destroy_stage(cln_node *node)
     norm_impl *m = node->impl;
     if (!m)
         return;
-    cln_kernel *all[] = {&m->stats, &m->merge,     &m->coefs,  &m->eval,      &m->apply,
-                         &m->sums,  &m->bwd_merge, &m->params, &m->bwd_coefs, &m->bwd_apply};
+    cln_kernel *all[] = {&m->stats, &m->coefs, &m->eval, &m->apply, &m->sums, &m->params, &m->bwd_coefs, &m->bwd_apply};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         cln_kernel_free(all[i]);
     free(m);
     node->impl = NULL;
 }
 
-/* See the head of cl/norm.cl. */
-static bool merges_first(const cln_node *node) { return node->tune.cls != CLN_CLASS_VECTOR; }
-
 static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
 {
     const cln_stage *s = node->stage;
-    const bool batch = is_batch(node->layer), pool = s->pool == 2, merges = merges_first(node);
+    const bool batch = is_batch(node->layer), pool = s->pool == 2, simt = node->tune.cls != CLN_CLASS_VECTOR;
+    const char *const own = simt ? "_simt" : ""; /* of cl/norm_simt.cl */
     const struct {
         cln_kernel *kernel;
-        const char *name;
-        bool wanted;
+        const char *name, *suffix;
+        bool wanted, wide;
     } list[] = {
-        {&m->stats, "norm_fwd_stats", s->norm && !s->stat_rows},
-        {&m->merge, "norm_fwd_merge", s->norm && merges},
-        {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", s->norm && !s->merged},
-        {&m->eval, "norm_fwd_coefs_eval", s->norm && batch},
-        {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", !s->deferred},
-        {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", s->norm && !s->sum_rows},
-        {&m->bwd_merge, "norm_bwd_merge", s->norm && merges},
-        {&m->params, "norm_bwd_params", s->norm},
-        {&m->bwd_coefs, "norm_bwd_coefs_sample", s->norm && !batch},
-        {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", !s->derived},
+        {&m->stats, "norm_fwd_stats", "", s->norm && !s->stat_rows, false},
+        {&m->coefs, batch ? "norm_fwd_coefs_batch" : "norm_fwd_coefs_sample", own, s->norm && !s->merged, false},
+        {&m->eval, "norm_fwd_coefs_eval", "", s->norm && batch, false},
+        {&m->apply, pool ? "norm_fwd_apply_pool" : "norm_fwd_apply", "", !s->deferred, true},
+        {&m->sums, pool ? "norm_bwd_sums_pool" : "norm_bwd_sums", "", s->norm && !s->sum_rows, false},
+        {&m->params, "norm_bwd_params", own, s->norm, false},
+        {&m->bwd_coefs, "norm_bwd_coefs_sample", own, s->norm && !batch, false},
+        {&m->bwd_apply, pool ? "norm_bwd_apply_pool" : "norm_bwd_apply", "", !s->derived, true},
     };
-    char options[32];
-    snprintf(options, sizeof options, s->smooth ? "-D V=%d -D ACT=%d" : "-D V=%d", node->tune.v, s->smooth);
+    char width[CLN_VECTOR_OPTIONS], options[64], name[48];
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         if (!list[i].wanted)
             continue;
-        int rc = cln_kernel_new(node->dev, "stages.cl", list[i].name, options, list[i].kernel, err);
+        const bool plain = *list[i].suffix;
+        cln_tune_wide_options(&node->tune, list[i].wide ? m->wide : node->tune.v, width);
+        snprintf(options, sizeof options, s->smooth ? "%s -D ACT=%d" : "%s", width, s->smooth);
+        snprintf(name, sizeof name, "%s%s", list[i].name, list[i].suffix);
+        int rc = cln_kernel_new(node->dev, plain ? "plain.cl" : "stages.cl", name, plain ? "" : options, list[i].kernel, err);
         if (rc)
             return rc;
     }
     return CLN_OK;
+}
+
+/* Launch of a kernel that makes the coefficients of `sets` sets, each V channels' or a sample's: see cl/norm_simt.cl. */
+static cln_range range_of_sets(const cln_node *node, int sets)
+{
+    if (node->tune.cls == CLN_CLASS_VECTOR)
+        return cln_range1((size_t)sets, (size_t)node->tune.local);
+    return cln_range1((size_t)sets * SET_ITEMS, SET_ITEMS);
 }
 
 /* The plan has filled what the stage is to do before; the tensors are set here. */
@@ -210,11 +221,13 @@ static int build_stage(cln_node *node, cln_error *err)
     s->stats = s->sums = node->saved[SAVED_STRIPS];
     s->dy = node->dy;
     s->qr = s->norm ? node->saved[SAVED_WS] : s->mu; /* without a norm q = r = 0: mu, all zeros then, serves as both */
-    s->q_plane = s->norm ? 2 : 0;
-    s->r_plane = s->norm ? 3 : 0;
-    m->rows = strip_rows(in, s->pool);
+    s->q_plane = s->norm ? Q_PLANE : 0;
+    s->r_plane = s->norm ? R_PLANE : 0;
+    m->rows = strip_rows(node);
     s->strip_rows = s->stat_rows ? s->stat_rows : m->rows;
     m->lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / node->tune.v;
+    m->wide = cln_tune_wide(&node->tune, in.c);
+    m->wide_lanes = node->tune.cls == CLN_CLASS_VECTOR ? 1 : in.c / m->wide;
     m->chunk = chunk_of(node);
     s->merged = s->merged || merges_own(node);
     if (!s->norm) { /* the identity: mu = beta = 0, a = 1 */
@@ -253,27 +266,15 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_INT(m->lanes));
     if (rc || s->merged)
         return rc;
-    cln_tensor stats = s->stats;
-    int rows_of_one = rows, strips = tiles;
-    if (merges_first(node)) {
-        rc = cln_run(&m->merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->stats),
-                     CLN_MEM(node->saved[SAVED_WS]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c),
-                     CLN_INT(rows), CLN_INT(tiles));
-        stats = node->saved[SAVED_WS];
-        rows_of_one = in.h;
-        strips = 1;
-    }
-    if (rc)
-        return rc;
     if (is_batch(layer))
-        return cln_run(&m->coefs, cln_range1(c / node->tune.v, local), err, CLN_MEM(stats),
+        return cln_run(&m->coefs, range_of_sets(node, c / node->tune.v), err, CLN_MEM(s->stats),
                        CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a),
                        CLN_MEM(node->state[0]), CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w),
-                       CLN_INT(c), CLN_INT(rows_of_one), CLN_INT(strips), CLN_FLOAT(eps),
+                       CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_FLOAT(eps),
                        CLN_FLOAT(cln_layer_attr(layer, "momentum")));
-    return cln_run(&m->coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(stats),
+    return cln_run(&m->coefs, range_of_sets(node, n * groups), err, CLN_MEM(s->stats),
                    CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n),
-                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows_of_one), CLN_INT(strips), CLN_INT(groups),
+                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_INT(groups),
                    CLN_FLOAT(eps));
 }
 
@@ -287,11 +288,11 @@ static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     if (rc || s->deferred)
         return rc;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
-    const cln_range range = cln_range3((size_t)items_of(node) * m->lanes, pass->n, 1, local);
+    const cln_range range = cln_range3((size_t)items_of(node) * m->wide_lanes, pass->n, 1, local);
     return cln_run(&m->apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                    CLN_MEM(node->y), CLN_MEM(s->stats), CLN_MEM(s->gamma), CLN_MEM(node->saved[SAVED_WS]),
                    CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
-                   CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(s->merged ? s->strip_rows : 0), CLN_INT(s->groups),
+                   CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(s->merged ? s->strip_rows : 0), CLN_INT(s->groups),
                    CLN_FLOAT(s->eps));
 }
 
@@ -309,22 +310,14 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_MEM(s->a), CLN_MEM(s->beta), CLN_MEM(node->dy), CLN_MEM(s->sums), CLN_INT(s->coef_stride),
                      CLN_FLOAT(cln_stage_floor(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
-    cln_tensor sums = s->sums;
-    int strips = tiles;
-    if (!rc && merges_first(node)) {
-        rc = cln_run(&m->bwd_merge, cln_range1((size_t)n * c, local), err, CLN_MEM(s->sums), CLN_MEM(ws), CLN_INT(n),
-                     CLN_INT(c), CLN_INT(tiles));
-        sums = ws;
-        strips = 1;
-    }
     if (!rc)
-        rc = cln_run(&m->params, cln_range1(c / node->tune.v, local), err, CLN_MEM(sums), CLN_MEM(ws),
+        rc = cln_run(&m->params, range_of_sets(node, c / node->tune.v), err, CLN_MEM(s->sums), CLN_MEM(ws),
                      CLN_MEM(node->param[0]), CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(c),
-                     CLN_INT(strips), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
+                     CLN_INT(tiles), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
     if (rc || is_batch(node->layer))
         return rc;
-    return cln_run(&m->bwd_coefs, cln_range1((size_t)n * groups, local), err, CLN_MEM(sums), CLN_MEM(ws),
-                   CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(strips), CLN_INT(groups));
+    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups), err, CLN_MEM(s->sums), CLN_MEM(ws),
+                   CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(tiles), CLN_INT(groups));
 }
 
 static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -338,16 +331,16 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     const int q = s->q_plane * pass->n * in.c, r = s->r_plane * pass->n * in.c;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
     const cln_range range =
-        cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->lanes, pass->n, 1, node->tune.local);
+        cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->wide_lanes, pass->n, 1, node->tune.local);
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                        CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
                        CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
-                       CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
+                       CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                    CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
                    CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho * wo), CLN_INT(in.c),
-                   CLN_INT(m->chunk), CLN_INT(m->lanes), CLN_INT(node->accumulate[0]));
+                   CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
 }
 
 static cln_absorb absorb_relu(const cln_layer *layer)

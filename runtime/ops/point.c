@@ -36,15 +36,16 @@ static int build_point(cln_node *node, const char *main, cln_error *err)
 {
     const cln_shape in = node->layer->in[0];
     const bool vector = node->tune.cls == CLN_CLASS_VECTOR;
-    char options[32];
+    char options[CLN_VECTOR_OPTIONS];
     point_impl *m = calloc(1, sizeof *m);
     if (!m)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while placing layer %d",
                         node->layer->index);
     node->impl = m;
     m->chunk = vector ? CHUNK : 4;
-    snprintf(options, sizeof options, "-D V=%d",
-             cln_tune_width(&node->dev->info, node->tune.cls, in.h * in.w * in.c));
+    cln_tune flat = node->tune;
+    flat.v = cln_tune_width(&node->dev->info, flat.cls, in.h * in.w * in.c);
+    cln_tune_wide_options(&flat, cln_tune_wide(&flat, in.h * in.w * in.c), options);
     int rc = main ? cln_kernel_new(node->dev, "stages.cl", main, options, &m->main, err) : CLN_OK;
     return rc ? rc : cln_kernel_new(node->dev, "stages.cl", "point_copy", options, &m->copy, err);
 }
