@@ -93,7 +93,7 @@ class Builder:
         call = torch.compile(model, fullgraph=True) if mode == "compile" else model
         precision = contextlib.nullcontext
         if mode == "bf16":
-            precision = functools.partial(torch.autocast, "cpu", dtype=torch.bfloat16)
+            precision = functools.partial(torch.autocast, x.device.type, dtype=torch.bfloat16)
         run = self.stepper(model, call, x, precision) if train else self.reader(call, x, precision)
         return Case(f"{what}/{self.model}/{norm}/{self.batch}", mode, form, run)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time PyTorch on the CPU with a network: training step, inference, single layers.
+"""Time PyTorch with a network, on the CPU or (--cuda) on a GPU: training step, inference, single layers.
 
     pytorch.py --norm bn --what step        one JSON object a line: the context, then a row each
     pytorch.py --serve                      for bench/peers/run: answers requests on stdin
@@ -28,7 +28,7 @@ WHAT = ("step", "infer", "convolutions", "layers")
 
 
 def arguments():
-    p = argparse.ArgumentParser(description="Time PyTorch on a network (CPU).")
+    p = argparse.ArgumentParser(description="Time PyTorch on a network.")
     p.add_argument("--serve", action="store_true", help="take requests from stdin")
     p.add_argument("--what", default=",".join(WHAT), help="comma-separated (%(default)s)")
     p.add_argument("--norm", default="bn,ln,gn,in,none", help="comma-separated (%(default)s)")
@@ -39,6 +39,7 @@ def arguments():
                    help="(%(default)s)")
     p.add_argument("--batch", type=int, default=128, help="images a batch (%(default)s)")
     p.add_argument("--seconds", type=float, default=2, help="time of one row (%(default)s)")
+    p.add_argument("--cuda", action="store_true", help="on a GPU instead of the CPU")
     p.add_argument("--malloc", choices=("tuned", "default"), default="tuned")
     args = p.parse_args()
     for name, known in (("norm", cases.NORMS), ("mode", cases.MODES), ("what", WHAT)):
@@ -70,6 +71,9 @@ def say(text):
 class Peer:
     def __init__(self, torch, args):
         self.modes = list(args.mode)
+        self.finish = torch.cuda.synchronize if args.cuda else lambda: None
+        # A GPU works behind what is asked of it: it is waited for once after so many repetitions, as clnorm's bench does.
+        self.repeat = 16 if args.cuda else 1
         self.builder = cases.Builder(torch, args.model, args.batch)
         self.networks = {}  # (what, norm) -> cases
 
@@ -115,11 +119,15 @@ class Peer:
 
     def measure(self, case, seconds):
         case.run()  # the caches hold another case's data
+        self.finish()
+        repeat = 1 if case.name.startswith("infer/") else self.repeat
         times, end = [], time.perf_counter() + seconds
         while len(times) < 5 or time.perf_counter() < end:
             start = time.perf_counter()
-            case.run()
-            times.append(time.perf_counter() - start)
+            for _ in range(repeat):
+                case.run()
+            self.finish()
+            times.append((time.perf_counter() - start) / repeat)
         return {"name": case.name, "mode": case.mode, "format": case.format,
                 "batch": self.builder.batch, "seconds": statistics.median(times),
                 "min": min(times), "samples": len(times)}
@@ -129,6 +137,7 @@ def context(torch, args):
     onednn = re.search(r"(?:MKL-DNN|oneDNN) v([0-9.]+)", torch.__config__.show())
     return {"peer": "PyTorch", "version": torch.__version__,
             "onednn": onednn.group(1) if onednn else None,
+            "device": torch.cuda.get_device_name() if args.cuda else "CPU",
             "cpu_capability": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(), "cpus": os.cpu_count(), "malloc": args.malloc,
             "load_average": round(os.getloadavg()[0], 2)}
@@ -165,6 +174,13 @@ def main():
         say(f"skipped: {sys.executable} has no PyTorch ({error}); pip install torch")
         sys.exit(77)
     torch.set_num_threads(args.threads)
+    if args.cuda:
+        if not torch.cuda.is_available():
+            say("skipped: this PyTorch finds no CUDA device")
+            sys.exit(77)
+        torch.set_default_device("cuda")
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = False  # float32, as everywhere else
     try:
         serve(torch, args, out)
     except (KeyboardInterrupt, BrokenPipeError):
