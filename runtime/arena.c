@@ -130,9 +130,11 @@ int cln_arena_place(cln_arena *arena, cln_device *dev, const cln_arena_item *ite
     return rc ? rc : make_buffers(arena, err);
 }
 
+/* The last view goes first: NVIDIA's driver (580.159) crashed in clReleaseMemObject where views that overlap went in the
+ * order in which they were made, or their buffer before them. */
 void cln_arena_free(cln_arena *arena)
 {
-    for (int i = 0; i < arena->n_items; i++)
+    for (int i = arena->n_items - 1; i >= 0; i--)
         cln_tensor_free(arena->items[i].tensor);
     for (int b = 0; b < arena->n_buffers; b++)
         cln_tensor_free(&arena->buffers[b]);
