@@ -123,16 +123,21 @@ END_TEST
 /* Under 50,000 parameters whatever the norm, residual, and no depthwise convolution at full size. */
 START_TEST(smallest_budget)
 {
-    for (int i = 0; i < 4; i++) {
-        cln_net *net = load("best50k", norms[i], 0);
+    const struct {
+        const char *name;
+        size_t params;
+        int adds;
+    } models[] = {{"best50k", 49850, 4}, {"deep50k", 48242, 6}};
+    for (int i = 0; i < 8; i++) {
+        cln_net *net = load(models[i / 4].name, norms[i % 4], 0);
         int adds = 0;
-        ck_assert_uint_eq(cln_net_param_count(net), 49850);
+        ck_assert_uint_eq(cln_net_param_count(net), models[i / 4].params);
         for (int l = 0; l < net->n_layers; l++) {
             const cln_layer *layer = &net->layers[l];
             adds += strcmp(layer->op->word, "add") == 0;
             ck_assert(strcmp(layer->op->word, "dwconv") != 0 || layer->out.h <= 16);
         }
-        ck_assert_int_eq(adds, 4);
+        ck_assert_int_eq(adds, models[i / 4].adds);
         cln_net_free(net);
     }
 }
