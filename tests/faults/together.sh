@@ -51,10 +51,12 @@ refused=0
 while kill -0 "$taken" 2>/dev/null && [ ! -e run/summary.json ]; do
     for way in "--out run" "--out run --overwrite" "--resume run"; do
         case $way in --resume*) settings="" ;; *) settings="$small" ;; esac
+        begun=0
+        [ -e run/config.json ] && begun=1
         # shellcheck disable=SC2086 # words
         clnorm train --quiet $settings $way
         [ -e run/summary.json ] && break 2
-        [ "$status" -eq 9 ] && [ ! -e run/config.json ] && continue # it had not begun yet
+        [ "$status" -eq 9 ] && [ $begun -eq 0 ] && continue # there was nothing to resume yet
         check "refused" [ "$status" -eq 13 ]
         check "one line" one_line err
         check "which names the other process" grep -q "pid $taken" err
