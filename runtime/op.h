@@ -204,6 +204,15 @@ static inline int cln_div_up(int a, int b) { return (a + b - 1) / b; }
 static inline int cln_min(int a, int b) { return a < b ? a : b; }
 static inline int cln_max(int a, int b) { return a > b ? a : b; }
 
+/* The least power of two >= n, at most `most` (a power of two). */
+static inline int cln_power_of_two(int n, int most)
+{
+    int p = 1;
+    while (p < n && p < most)
+        p *= 2;
+    return p;
+}
+
 /* The least value that a stage lets through. */
 static inline float cln_stage_floor(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
 

@@ -75,6 +75,10 @@ int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, 
 /* The same for the SIMT class, by conv_bwd_reduce_simt: parts are node->scratch (chunks, weights + biases). */
 int cln_conv_reduce(const cln_kernel *reduce, const cln_node *node, int weights, int biases, int chunks, cln_error *err);
 
+/* Chunks of which the SIMT class may keep partial sums of so many weights and biases: what memory and a launch have room
+ * for. (In conv.c.) */
+int cln_conv_max_chunks(size_t params);
+
 /* In the place of a stage where there is none: arguments that no kernel reads. */
 extern const cln_stage cln_no_stage;
 

@@ -10,7 +10,6 @@ enum {
     CHUNK_IMAGES = 16,               /* or so many images of few */
     TILE_CHUNK_PIXELS = 128,         /* the same of a group of conv_tile.cl, */
     TILE_CHUNKS = 4,                 /* but no more chunks of an image than these */
-    MAX_PARTIAL_BYTES = 64 * 1048576, /* of partial weight gradients: chunks grow where this is not enough */
     GROUP = 16,                      /* items of a group, at least: one by one they cost a CPU more than what they do */
     TILE_GROUP = 64, TILE_ROWS = 64, /* conv_tile.cl's */
     TILE_LOCAL = 8 * 1024,           /* bytes of local memory, at most */
@@ -37,15 +36,13 @@ static int cols_of(const cln_conv_shape *s, int direction)
     return (direction == CLN_CONV_BWD_DATA ? s->ci : s->co) > 16 ? 32 : 16;
 }
 
-/* Rows of a chunk. By shape alone, never by what the device or this batch is, but where memory is not enough: then by the
- * batch's capacity, too. */
+/* Rows of a chunk. By shape alone, never by what the device or this batch is, but where cln_conv_max_chunks allows no more
+ * chunks: then by the batch's capacity, too. */
 static int chunk_rows(const cln_conv_shape *s, int n, bool tiled)
 {
     const int image = s->ho * s->wo;
     const int pixels = tiled ? cln_max(TILE_CHUNK_PIXELS, image / TILE_CHUNKS) : cln_min(CHUNK_PIXELS, CHUNK_IMAGES * image);
-    const size_t room = MAX_PARTIAL_BYTES / (param_count(s) * sizeof(float));
-    const int rows = n * s->ho, chunks = room < 1 ? 1 : room < (size_t)rows ? (int)room : rows;
-    return cln_max(cln_div_up(rows, chunks), cln_div_up(pixels, s->wo));
+    return cln_max(cln_div_up(n * s->ho, cln_conv_max_chunks(param_count(s))), cln_div_up(pixels, s->wo));
 }
 
 static int chunks_of(const simt_state *m, int n) { return cln_div_up(n * m->s.ho, m->rows); }

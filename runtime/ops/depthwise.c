@@ -67,18 +67,23 @@ static void cost_dwconv(const cln_layer *layer, cln_cost cost[CLN_COST_KINDS])
     cost[CLN_COST_BACKWARD_PARAMS] = (cln_cost){flops + bias, sizeof(float) * (x + y + w)};
 }
 
-/* Partial sums of dw of n images, of the SIMT class of so many rows of outputs: by shape and class alone, never by what the
- * device is. */
-static int chunk_rows(const cln_conv_shape *s) { return cln_div_up(CHUNK_PIXELS, s->wo); }
-
-static int chunks_of(const cln_node *node, const cln_conv_shape *s, int n)
-{
-    return is_vector(node) ? cln_div_up(n, CHUNK) : cln_div_up(n * s->ho, chunk_rows(s));
-}
-
 static size_t param_count(const cln_node *node, const cln_conv_shape *s)
 {
     return (size_t)(s->k * s->k + (is_vector(node) || s->bias)) * (size_t)s->co;
+}
+
+/* Of the SIMT class: rows of outputs in a partial sum of dw. By shape alone, never by what the device or this batch is, but
+ * where cln_conv_max_chunks allows no more sums: then by the batch's capacity, too. */
+static int chunk_rows(const cln_node *node, const cln_conv_shape *s)
+{
+    const int rows = node->layer->in[0].n * s->ho;
+    return cln_max(cln_div_up(rows, cln_conv_max_chunks(param_count(node, s))), cln_div_up(CHUNK_PIXELS, s->wo));
+}
+
+/* Partial sums of dw of n images. */
+static int chunks_of(const cln_node *node, const cln_conv_shape *s, int n)
+{
+    return is_vector(node) ? cln_div_up(n, CHUNK) : cln_div_up(n * s->ho, chunk_rows(node, s));
 }
 
 static void memory_dwconv(const cln_node *node, cln_memory *out)
@@ -216,7 +221,7 @@ static int params_simt(cln_node *node, const cln_conv_shape *s, int n, cln_error
     int rc = cln_run(&m->bwd_params, cln_range3((size_t)s->co, (size_t)chunks, 1, (size_t)node->tune.local), err,
                      CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(node->scratch), CLN_INT(n),
                      CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
-                     CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(chunk_rows(s)));
+                     CLN_INT(s->pad), CLN_INT(s->bias), CLN_INT(chunk_rows(node, s)));
     return rc ? rc : cln_conv_reduce(&m->sum, node, s->k * s->k * s->co, s->bias ? s->co : 0, chunks, err);
 }
 

@@ -15,7 +15,7 @@
 enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
 enum { Q_PLANE, R_PLANE, WS_PLANES = 3 }; /* cl/norm.h's */
 enum { MERGED_STRIPS = 8 }; /* from so many of them an item merges statistics in little of its time */
-enum { SET_ITEMS = 128 };   /* of a group, for a set of values that share a mean (SIMT class) */
+enum { MAX_SET_ITEMS = 128 }; /* of a group, for a set of values that share a mean (SIMT class) */
 
 extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln_op_relu,
     cln_op_silu, cln_op_celu, cln_op_gelu;
@@ -191,12 +191,14 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
     return CLN_OK;
 }
 
-/* Launch of a kernel that makes the coefficients of `sets` sets, each V channels' or a sample's: see cl/norm_simt.cl. */
-static cln_range range_of_sets(const cln_node *node, int sets)
+/* Launch of a kernel that makes the coefficients of `sets` sets of so many terms, each V channels' or a sample's: see
+ * cl/norm_simt.cl. */
+static cln_range range_of_sets(const cln_node *node, int sets, int terms)
 {
     if (node->tune.cls == CLN_CLASS_VECTOR)
         return cln_range1((size_t)sets, (size_t)node->tune.local);
-    return cln_range1((size_t)sets * SET_ITEMS, SET_ITEMS);
+    const size_t items = (size_t)cln_power_of_two(terms, MAX_SET_ITEMS);
+    return cln_range1((size_t)sets * items, items);
 }
 
 /* The plan has filled what the stage is to do before; the tensors are set here. */
@@ -267,12 +269,12 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
     if (rc || s->merged)
         return rc;
     if (is_batch(layer))
-        return cln_run(&m->coefs, range_of_sets(node, c / node->tune.v), err, CLN_MEM(s->stats),
+        return cln_run(&m->coefs, range_of_sets(node, c / node->tune.v, n * tiles), err, CLN_MEM(s->stats),
                        CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a),
                        CLN_MEM(node->state[0]), CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w),
                        CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_FLOAT(eps),
                        CLN_FLOAT(cln_layer_attr(layer, "momentum")));
-    return cln_run(&m->coefs, range_of_sets(node, n * groups), err, CLN_MEM(s->stats),
+    return cln_run(&m->coefs, range_of_sets(node, n * groups, tiles * (c / groups)), err, CLN_MEM(s->stats),
                    CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n),
                    CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_INT(groups),
                    CLN_FLOAT(eps));
@@ -311,12 +313,12 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_FLOAT(cln_stage_floor(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
     if (!rc)
-        rc = cln_run(&m->params, range_of_sets(node, c / node->tune.v), err, CLN_MEM(s->sums), CLN_MEM(ws),
+        rc = cln_run(&m->params, range_of_sets(node, c / node->tune.v, n * tiles), err, CLN_MEM(s->sums), CLN_MEM(ws),
                      CLN_MEM(node->param[0]), CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(n), CLN_INT(c),
                      CLN_INT(tiles), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
     if (rc || is_batch(node->layer))
         return rc;
-    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups), err, CLN_MEM(s->sums), CLN_MEM(ws),
+    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups, tiles * (c / groups)), err, CLN_MEM(s->sums), CLN_MEM(ws),
                    CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(tiles), CLN_INT(groups));
 }
 
