@@ -1,5 +1,5 @@
-/* Convolution, one work-item an output: no tiles, no local memory, no vectors, right on every
- * device.
+/* Convolution, one work-item an output: no tiles, no vectors, no local memory but for the last sums of
+ * a weight gradient; right on every device.
  *
  *     y[n,oy,ox,co]  = b[co] + sum over ky,kx,ci of x[n, oy*S+ky-P, ox*S+kx-P, ci] * w[ky,kx,ci,co]
  *     dx[n,iy,ix,ci] = sum over ky,kx,co with S | iy+P-ky, S | ix+P-kx of

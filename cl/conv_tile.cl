@@ -1,5 +1,5 @@
 /* Convolution as a product of matrices that are never written: tiles in local memory, a work-group of GROUP items each.
- * For devices with many narrow lanes (GPUs); right on every one that has GROUP items and 7.2 KiB of local memory.
+ * For devices with many narrow lanes (GPUs); right on every one that has GROUP items and 7 KiB of local memory.
  *
  *     forward      y (pixels, Co)  = sum over k = (ky, kx, ci) of patch of x (pixels, k)  * w (k, Co)
  *     bwd_data     dx (pixels, Ci) = sum over k = (ky, kx, co) of patch of dy (pixels, k) * w turned over (k, Ci)
@@ -13,7 +13,7 @@
  *   - Items beside each other fetch terms, in bwd_params rows, beside each other: channels, the fastest axis of x and dy.
  *   - An item fetches the terms of the next step into registers, all at once, before it adds the products of this one: what
  *     is far away comes while it multiplies. With a load and a store in turn each load waited for the one before.
- *   - Local memory is read by fours: three reads for 32 products. a's rows have four floats more than ROWS: items that write
+ *   - Local memory is read by fours: three reads for 32 products (two for 16 where COLS is 16). a's rows have four floats more than ROWS: items that write
  *     one below another would all meet one bank.
  *   - What is fixed for an item while the sum goes on is worked out once: its term's tap and channel for a step, the place
  *     of a row's pixel, in bwd_params the tap and channel of its row. Pixels that follow each other are counted, not divided.

@@ -1,11 +1,11 @@
 /* Depthwise convolution for devices with many narrow lanes, right on every device. The mathematics and the layout are those
- * of depthwise.cl; taps outside the image are skipped.
+ * of depthwise.cl; taps outside the image are skipped, by bwd_params taken as zeros.
  *
  * Ownership: fwd, bwd_data: id 0 is a vector of V channels of image id 1. bwd_params: id 0 is a channel and id 1 a chunk
  * of `rows` rows of outputs, counted through all images. An item adds up all K * K weights of its channel (and its bias),
  * for each of which it would else read dy anew, keeps what is under the kernel and fetches but what comes in with the next
  * output. Its partial sums go to partial (chunks, weights + biases), which conv_bwd_reduce_simt (conv_simt.cl) adds up in
- * order. Neighbouring ids are neighbouring channels. V divides C.
+ * fixed order. Neighbouring ids are neighbouring channels. V divides C.
  *
  * K, S are the kernel's size and the stride: loops of known bounds, whose loads do not wait for each other. */
 

@@ -22,7 +22,8 @@
  *
  * Layout: NHWC. ws holds the planes of norm.h.
  * Ownership: id 0 = chunk * lanes + lane. A lane owns the channel vectors lane, lane + lanes, ... of its
- * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C and one pixel in the SIMT class.
+ * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C / V in the SIMT class, where
+ * apply has one pixel a chunk and stats and sums have a strip.
  * V divides C. The coefs and params kernels go through all strips of a set; norm_simt.cl has those of the SIMT class. */
 
 #include "merge.h"
@@ -302,7 +303,7 @@ kernel void norm_bwd_coefs_sample(global const float *sums, // (N, tiles, 2, C)
 kernel void norm_bwd_apply(global const float *z, global const float *mu, global const float *a,
                            global const float *beta, global const float *dy, // (N, pixels, C)
                            global const float *q, global const float *r,     // at [n * coef_stride + c]
-                           global float *dz, int plane_q, int plane_r, int coef_stride, float lo, int pixels, int C,
+                           global float *dz, int plane_r, int coef_stride, float lo, int pixels, int C,
                            int chunk, int lanes, int accumulate)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
@@ -313,7 +314,7 @@ kernel void norm_bwd_apply(global const float *z, global const float *mu, global
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec m = VLOAD(mu + row + c), s = VLOAD(a + row + c), v = VLOAD(z + at + c);
             const vec g = stage_mask(v, m, s, VLOAD(beta + c), VLOAD(dy + at + c), lo);
-            vec d = s * g + (VLOAD(q + plane_q + row + c) * (v - m) + VLOAD(r + plane_r + row + c));
+            vec d = s * g + (VLOAD(q + row + c) * (v - m) + VLOAD(r + plane_r + row + c));
             if (accumulate)
                 d += VLOAD(dz + at + c);
             VSTORE(d, dz + at + c);
@@ -325,7 +326,7 @@ kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, g
                                 global const float *beta, global const float *dy, // (N, Ho, Wo, C)
                                 global const float *q, global const float *r,
                                 global float *dz, // (N, 2 Ho, 2 Wo, C)
-                                int plane_q, int plane_r, int coef_stride, float lo, int Ho, int Wo, int C,
+                                int plane_r, int coef_stride, float lo, int Ho, int Wo, int C,
                                 int chunk, int lanes, int accumulate)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
@@ -334,7 +335,7 @@ kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, g
     for (int p = first; p < last; p++) {
         const size_t at = (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
         for (int c = lane * V; c < C; c += lanes * V) {
-            const vec s = VLOAD(a + coef + c), qc = VLOAD(q + plane_q + coef + c);
+            const vec s = VLOAD(a + coef + c), qc = VLOAD(q + coef + c);
             const vec rc = VLOAD(r + plane_r + coef + c);
             stage_window w;
             stage_unpool(z + at + c, row, C, VLOAD(mu + coef + c), s, VLOAD(beta + c),

@@ -93,8 +93,8 @@ static void fill_info(cl_device_id id, cln_device_info *d)
     d->local_mem = device_cl_ulong(d, CL_DEVICE_LOCAL_MEM_SIZE, 0);
     d->max_local_size = device_size_t(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, 1);
     d->base_align = device_cl_uint(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN, 1024) / 8;
-    if (d->base_align < 1)
-        d->base_align = 1;
+    if (d->base_align < 16) /* kernels read fours of floats as one */
+        d->base_align = 16;
     d->local_is_global = device_cl_uint(d, CL_DEVICE_LOCAL_MEM_TYPE, CL_GLOBAL) == CL_GLOBAL;
     d->unified = device_cl_bool(d, CL_DEVICE_HOST_UNIFIED_MEMORY, CL_FALSE) == CL_TRUE;
 

@@ -100,8 +100,8 @@ typedef struct cln_stage {
     cln_tensor stats, sums; /* see above; buffers large enough for tile_rows = 1 (even rows under pool) */
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
-    cln_tensor dy, qr;      /* the gradient of y; coefficients of dz = a g + q (z - mu) + r, g as above, at */
-    int q_plane, r_plane;   /* [plane * n * C + n * coef_stride + c], n the images of the pass */
+    cln_tensor dy, qr;      /* the gradient of y; coefficients of dz = a g + q (z - mu) + r, g as above: q at */
+    int r_plane;            /* [n * coef_stride + c], r behind r_plane * N * C floats, N the images of the pass */
     bool derived;           /* dz is not made here: the producer of z makes it from dy, the last step of its backward */
     bool deferred;          /* y is never made: its one consumer reads z and applies the stage itself (pool is 1) */
     bool merged;            /* nor mu and a (inference): who applies the stage makes them of stats, gamma, groups and eps */

@@ -72,7 +72,8 @@ class Peer:
     def __init__(self, torch, args):
         self.modes = list(args.mode)
         self.finish = torch.cuda.synchronize if args.cuda else lambda: None
-        # A GPU works behind what is asked of it: it is waited for once after so many repetitions, as clnorm's bench does.
+        # A GPU works behind what is asked of it: it is waited for once after so many repetitions;
+        # clnorm's bench, too, waits for samples of many steps.
         self.repeat = 16 if args.cuda else 1
         self.builder = cases.Builder(torch, args.model, args.batch)
         self.networks = {}  # (what, norm) -> cases

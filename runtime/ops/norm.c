@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { SAVED_MU, SAVED_A, SAVED_WS, SAVED_STRIPS };
-enum { Q_PLANE, R_PLANE, WS_PLANES = 3 }; /* cl/norm.h's */
+enum { R_PLANE = 1, WS_PLANES = 3 }; /* cl/norm.h's */
 enum { MERGED_STRIPS = 8 }; /* from so many of them an item merges statistics in little of its time */
 enum { MAX_SET_ITEMS = 128 }; /* of a group, for a set of values that share a mean (SIMT class) */
 
@@ -223,7 +223,6 @@ static int build_stage(cln_node *node, cln_error *err)
     s->stats = s->sums = node->saved[SAVED_STRIPS];
     s->dy = node->dy;
     s->qr = s->norm ? node->saved[SAVED_WS] : s->mu; /* without a norm q = r = 0: mu, all zeros then, serves as both */
-    s->q_plane = s->norm ? Q_PLANE : 0;
     s->r_plane = s->norm ? R_PLANE : 0;
     m->rows = strip_rows(node);
     s->strip_rows = s->stat_rows ? s->stat_rows : m->rows;
@@ -330,17 +329,17 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     int rc = s->norm ? backward_coefs(node, pass, err) : CLN_OK;
     if (rc || !node->dx[0].mem || s->derived)
         return rc;
-    const int q = s->q_plane * pass->n * in.c, r = s->r_plane * pass->n * in.c;
+    const int r = s->r_plane * pass->n * in.c;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
     const cln_range range =
         cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->wide_lanes, pass->n, 1, node->tune.local);
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                       CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                       CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(r),
                        CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                        CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                   CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(q), CLN_INT(r),
+                   CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(r),
                    CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho * wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
 }

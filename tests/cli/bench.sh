@@ -79,7 +79,9 @@ check "the kernel was changed" [ "$(diff "$source"/cl/norm.cl cl/norm.cl | grep 
 rows='^alone/(10|11|12)\.'
 good=
 slow=
-for run in 1 2 3 4 5; do # in turn, until the difference stands out from the noise of a busy machine
+# In turn, until the difference stands out from the noise of a busy machine, which has moved other rows by more than the
+# 5 % that compare goes by: those three take more than twice the time.
+for run in 1 2 3 4 5; do
     works bench --view alone --norm bn,ln --filter "$rows" --batch 64 --min-time 0.1 --json "good$run.json"
     CLNORM_CL_DIR=$PWD/cl
     export CLNORM_CL_DIR
@@ -87,7 +89,7 @@ for run in 1 2 3 4 5; do # in turn, until the difference stands out from the noi
     unset CLNORM_CL_DIR
     good=$good${good:+,}good$run.json
     slow=$slow${slow:+,}slow$run.json
-    clnorm bench compare "$good" "$slow"
+    clnorm bench compare "$good" "$slow" --min-effect 40
     grep -q '^3 slower' out && break
 done
 check "the status says slower" [ "$status" -eq 1 ]

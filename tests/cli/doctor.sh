@@ -67,6 +67,10 @@ break_kernel norm.cl 's|1.0f / sqrt(m2 / count + eps)|1.0f / (sqrt(m2 / count) +
 finds bn ln
 break_kernel norm.cl '/^kernel void norm_bwd_params/,/^}/ s|t2 += V|t2 = V|' # the last strip wins
 finds gn relu
+break_kernel norm_simt.cl 's|part\[p\] += part\[p + step\]|part[p] = part[p + step]|' # the last part wins
+clnorm doctor --class simt --only ln,relu
+check "ln is blamed" row ln simt FAILED
+check "and not relu" passes relu simt
 break_kernel norm.cl '/^kernel void norm_fwd_apply_pool/,/^}/ s|stage_pool(u0, u1, u2, u3, lo)|stage_pool(u0, u1, u2, u2, lo)|' # a pixel is not seen
 finds in add
 refuses 'a network with ln .*layer 1 \(ln\+silu\+maxpool\): y is off' --norm ln

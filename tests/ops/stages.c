@@ -387,7 +387,8 @@ static void check_shapes(cln_device *dev, const char *word, cln_class cls, cln_v
     static const cln_shape list[] = {{1, 1, 1, 1},  {1, 1, 1, 8},  {2, 1, 1, 12},  {1, 7, 5, 1},
                                      {3, 5, 3, 3},  {2, 3, 7, 5},  {1, 6, 4, 8},   {5, 4, 4, 12},
                                      {2, 8, 8, 16}, {2, 9, 6, 24}, {2, 2, 2, 33},  {3, 16, 14, 32},
-                                     {2, 1, 2, 16}, {9, 2, 2, 3},  {1, 40, 36, 16}};
+                                     {2, 1, 2, 16}, {9, 2, 2, 3},  {1, 40, 36, 16},
+                                     {5, 40, 36, 3}};
     /* Their kernels differ from those of ReLU by a formula alone: vectors of 1, 16 and 8 will do. */
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (!is_smooth(word) || i == 3 || i == 8 || i == 9)
