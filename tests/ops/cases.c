@@ -50,6 +50,7 @@ const cln_case cln_cases[] = {
     {.line = "dwconv 1 stride=3 bias=1", .in = {2, 7, 8, 16}},
     {.line = "dwconv 11", .in = {1, 4, 6, 4}},
     {.line = "dwconv bias=1", .in = {1, 1, 1, 1}},
+    {.line = "dwconv bias=1", .in = {1030, 32, 32, 1}, .n = 1027}, /* more rows than chunks there may be, of the SIMT class */
     /* dense */
     {.line = "dense 10", .in = {6, 1, 1, 32}, .n = 5, .doctor = true},
     {.line = "dense 16 bias=0", .in = {2, 4, 4, 16}, .doctor = true},
