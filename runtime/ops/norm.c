@@ -191,6 +191,13 @@ static int build_kernels(cln_node *node, norm_impl *m, cln_error *err)
     return CLN_OK;
 }
 
+/* Channels of an image that share statistics. */
+static int set_channels(const cln_layer *layer)
+{
+    const int groups = groups_of(layer);
+    return groups > 0 ? layer->in[0].c / groups : layer->in[0].c;
+}
+
 /* Launch of a kernel that makes the coefficients of `sets` sets of so many terms, each V channels' or a sample's: see
  * cl/norm_simt.cl. */
 static cln_range range_of_sets(const cln_node *node, int sets, int terms)
@@ -273,7 +280,7 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                        CLN_MEM(node->state[0]), CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w),
                        CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_FLOAT(eps),
                        CLN_FLOAT(cln_layer_attr(layer, "momentum")));
-    return cln_run(&m->coefs, range_of_sets(node, n * groups, tiles * (c / groups)), err, CLN_MEM(s->stats),
+    return cln_run(&m->coefs, range_of_sets(node, n * groups, tiles * set_channels(node->layer)), err, CLN_MEM(s->stats),
                    CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n),
                    CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_INT(groups),
                    CLN_FLOAT(eps));
@@ -317,7 +324,7 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_INT(tiles), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
     if (rc || is_batch(node->layer))
         return rc;
-    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups, tiles * (c / groups)), err, CLN_MEM(s->sums), CLN_MEM(ws),
+    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups, tiles * set_channels(node->layer)), err, CLN_MEM(s->sums), CLN_MEM(ws),
                    CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(tiles), CLN_INT(groups));
 }
 
