@@ -1,5 +1,5 @@
-/* Convolution, one work-item an output: no tiles, no vectors, no local memory but for the last sums of
- * a weight gradient; right on every device.
+/* Convolution, one work-item an output: no tiles, no vectors, no local memory but for the last sums of a weight gradient,
+ * right on every device.
  *
  *     y[n,oy,ox,co]  = b[co] + sum over ky,kx,ci of x[n, oy*S+ky-P, ox*S+kx-P, ci] * w[ky,kx,ci,co]
  *     dx[n,iy,ix,ci] = sum over ky,kx,co with S | iy+P-ky, S | ix+P-kx of
@@ -127,31 +127,32 @@ kernel void conv_bwd_params_simt(global const float *x,  // (N, H, W, Ci)
     partial[(size_t)get_global_id(1) * params + id] = sum;
 }
 
-/* A group SUM_PARAMS weights and biases, of each of which it adds `parts` parts (a power of two), part p of the chunks p,
- * p + parts, ...; the parts by halves: the order is the same however many items (a power of two) the group has. */
+/* A group SUM_PARAMS weights and biases, of each of which it adds SUM_PARTS parts, part p of the chunks p, p + SUM_PARTS, ...;
+ * the parts by halves: the order is the same however many items (a power of two) the group has. Parts beyond the chunks are
+ * left out. */
 #define SUM_PARAMS 8 // 32 bytes, the least that GPUs fetch
-#define MAX_SUM_PARTS 32
+#define SUM_PARTS 32
 
 kernel void conv_bwd_reduce_simt(global const float *partial, // (chunks, weights + biases)
                                  global float *dw,            // (weights)
                                  global float *db,            // (biases) or NULL
-                                 int weights, int biases, int chunks, int parts)
+                                 int weights, int biases, int chunks)
 {
-    local float part[MAX_SUM_PARTS * SUM_PARAMS];
+    local float part[SUM_PARTS * SUM_PARAMS];
     const int id = get_local_id(0), items = get_local_size(0), params = weights + biases;
-    const int first = get_group_id(0) * SUM_PARAMS;
+    const int first = get_group_id(0) * SUM_PARAMS, wanted = min(chunks, SUM_PARTS) * SUM_PARAMS;
     if (first >= params)
         return;
-    for (int i = id; i < parts * SUM_PARAMS; i += items) {
+    for (int i = id; i < wanted; i += items) {
         const int param = first + i % SUM_PARAMS;
         float sum = 0.0f;
-        for (int t = i / SUM_PARAMS; t < chunks && param < params; t += parts)
+        for (int t = i / SUM_PARAMS; t < chunks && param < params; t += SUM_PARTS)
             sum += partial[(size_t)t * params + param];
         part[i] = sum;
     }
-    for (int step = MAX_SUM_PARTS * SUM_PARAMS / 2; step >= SUM_PARAMS; step /= 2) {
+    for (int step = SUM_PARTS * SUM_PARAMS / 2; step >= SUM_PARAMS; step /= 2) {
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int i = id; i < step && step < parts * SUM_PARAMS; i += items)
+        for (int i = id; i < step && i + step < wanted; i += items)
             part[i] += part[i + step];
     }
     barrier(CLK_LOCAL_MEM_FENCE);

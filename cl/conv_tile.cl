@@ -13,8 +13,8 @@
  *   - Items beside each other fetch terms, in bwd_params rows, beside each other: channels, the fastest axis of x and dy.
  *   - An item fetches the terms of the next step into registers, all at once, before it adds the products of this one: what
  *     is far away comes while it multiplies. With a load and a store in turn each load waited for the one before.
- *   - Local memory is read by fours: three reads for 32 products (two for 16 where COLS is 16). a's rows have four floats more than ROWS: items that write
- *     one below another would all meet one bank.
+ *   - Local memory is read by fours: three reads for 32 products, two for 16 where COLS is 16. a's rows have four floats
+ *     more than ROWS: items that write one below another would all meet one bank.
  *   - What is fixed for an item while the sum goes on is worked out once: its term's tap and channel for a step, the place
  *     of a row's pixel, in bwd_params the tap and channel of its row. Pixels that follow each other are counted, not divided.
  * The order of a sum is that of k, or of pixels within a chunk: it depends on shapes alone.

@@ -23,8 +23,8 @@
  * Layout: NHWC. ws holds the planes of norm.h.
  * Ownership: id 0 = chunk * lanes + lane. A lane owns the channel vectors lane, lane + lanes, ... of its
  * chunk of pixels: lanes = 1 and long chunks in the vector class, lanes = C / V in the SIMT class, where
- * apply has one pixel a chunk and stats and sums have a strip.
- * V divides C. The coefs and params kernels go through all strips of a set; norm_simt.cl has those of the SIMT class. */
+ * a chunk is one pixel, of stats and sums a strip. V divides C. The coefs and params kernels go through all strips of a
+ * set; norm_simt.cl has those of the SIMT class. */
 
 #include "merge.h"
 #include "act.h"

@@ -23,9 +23,8 @@ typedef struct cln_tune_shape {
 /* A node's resolved plan. */
 typedef struct cln_tune {
     cln_class cls;
-    int v; /* vector width of norm and pool kernels: divides the channels; 1 in the SIMT class, whose
-              pointwise kernels go by cln_tune_wide */
-    int local; /* local size along x of SIMT launches (<= 64) that do not share sums, 1 in the vector class */
+    int v; /* vector width of norm and pool kernels: divides the channels; 1 in the SIMT class (but cln_tune_wide) */
+    int local; /* local size along x of SIMT launches (<= 64) but of those of sums; 1 in the vector class */
     cln_tune_shape shape;                    /* these are of convolution and dense only */
     cln_conv_algo fwd, bwd_data, bwd_params;
 } cln_tune;

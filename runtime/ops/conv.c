@@ -282,18 +282,18 @@ int cln_conv_sum_parts(const cln_kernel *sum, const cln_node *node, int chunks, 
 
 int cln_conv_max_chunks(size_t params)
 {
-    enum { MAX_BYTES = 64 * 1048576, MAX_CHUNKS = 32768 }; /* axis 1 of a launch: GPUs have taken 65,535 groups of it */
+    enum { MAX_BYTES = 64 * 1048576, MAX_CHUNKS = 32768 }; /* on CUDA axis 1 of a launch ends at 65,535 groups */
     const size_t room = MAX_BYTES / (params * sizeof(float));
     return room < 1 ? 1 : room < MAX_CHUNKS ? (int)room : MAX_CHUNKS;
 }
 
 int cln_conv_reduce(const cln_kernel *reduce, const cln_node *node, int weights, int biases, int chunks, cln_error *err)
 {
-    enum { PARAMS = 8, MAX_PARTS = 32 }; /* of a group: see cl/conv_simt.cl */
-    const int parts = cln_power_of_two(chunks, MAX_PARTS), items = parts * PARAMS;
-    return cln_run(reduce, cln_range1((size_t)cln_div_up(weights + biases, PARAMS) * (size_t)items, (size_t)items), err,
+    enum { PARAMS = 8, PARTS = 32 }; /* of a group: see cl/conv_simt.cl */
+    const size_t items = (size_t)cln_power_of_two(chunks, PARTS) * PARAMS;
+    return cln_run(reduce, cln_range1((size_t)cln_div_up(weights + biases, PARAMS) * items, items), err,
                    CLN_MEM(node->scratch), CLN_MEM(node->grad[0]), CLN_MEM(node->grad[1]), CLN_INT(weights),
-                   CLN_INT(biases), CLN_INT(chunks), CLN_INT(parts));
+                   CLN_INT(biases), CLN_INT(chunks));
 }
 
 /* ---- the conv layer -------------------------------------------------------------------------- */

@@ -280,10 +280,10 @@ static int forward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                        CLN_MEM(node->state[0]), CLN_MEM(node->state[1]), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w),
                        CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_FLOAT(eps),
                        CLN_FLOAT(cln_layer_attr(layer, "momentum")));
-    return cln_run(&m->coefs, range_of_sets(node, n * groups, tiles * set_channels(node->layer)), err, CLN_MEM(s->stats),
-                   CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_INT(n),
-                   CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles), CLN_INT(groups),
-                   CLN_FLOAT(eps));
+    return cln_run(&m->coefs, range_of_sets(node, n * groups, tiles * set_channels(layer)), err,
+                   CLN_MEM(s->stats), CLN_MEM(node->saved[SAVED_WS]), CLN_MEM(node->param[0]), CLN_MEM(s->mu),
+                   CLN_MEM(s->a), CLN_INT(n), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
+                   CLN_INT(groups), CLN_FLOAT(eps));
 }
 
 static int forward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
@@ -324,8 +324,9 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
                      CLN_INT(tiles), CLN_INT(s->coef_stride), CLN_INT(is_batch(node->layer) ? hw : 0));
     if (rc || is_batch(node->layer))
         return rc;
-    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups, tiles * set_channels(node->layer)), err, CLN_MEM(s->sums), CLN_MEM(ws),
-                   CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw), CLN_INT(c), CLN_INT(tiles), CLN_INT(groups));
+    return cln_run(&m->bwd_coefs, range_of_sets(node, n * groups, tiles * set_channels(node->layer)), err,
+                   CLN_MEM(s->sums), CLN_MEM(ws), CLN_MEM(node->param[0]), CLN_INT(n), CLN_INT(hw),
+                   CLN_INT(c), CLN_INT(tiles), CLN_INT(groups));
 }
 
 static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
