@@ -302,8 +302,8 @@ kernel void norm_bwd_coefs_sample(global const float *sums, // (N, tiles, 2, C)
 
 kernel void norm_bwd_apply(global const float *z, global const float *mu, global const float *a,
                            global const float *beta, global const float *dy, // (N, pixels, C)
-                           global const float *q, global const float *r,     // at [n * coef_stride + c]
-                           global float *dz, int plane_r, int coef_stride, float lo, int pixels, int C,
+                           global const float *qr, int r_at, // q at [n * coef_stride + c], r r_at floats behind it
+                           global float *dz, int coef_stride, float lo, int pixels, int C,
                            int chunk, int lanes, int accumulate)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
@@ -314,7 +314,7 @@ kernel void norm_bwd_apply(global const float *z, global const float *mu, global
         for (int c = lane * V; c < C; c += lanes * V) {
             const vec m = VLOAD(mu + row + c), s = VLOAD(a + row + c), v = VLOAD(z + at + c);
             const vec g = stage_mask(v, m, s, VLOAD(beta + c), VLOAD(dy + at + c), lo);
-            vec d = s * g + (VLOAD(q + row + c) * (v - m) + VLOAD(r + plane_r + row + c));
+            vec d = s * g + (VLOAD(qr + row + c) * (v - m) + VLOAD(qr + r_at + row + c));
             if (accumulate)
                 d += VLOAD(dz + at + c);
             VSTORE(d, dz + at + c);
@@ -324,9 +324,9 @@ kernel void norm_bwd_apply(global const float *z, global const float *mu, global
 
 kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, global const float *a,
                                 global const float *beta, global const float *dy, // (N, Ho, Wo, C)
-                                global const float *q, global const float *r,
+                                global const float *qr, int r_at,
                                 global float *dz, // (N, 2 Ho, 2 Wo, C)
-                                int plane_r, int coef_stride, float lo, int Ho, int Wo, int C,
+                                int coef_stride, float lo, int Ho, int Wo, int C,
                                 int chunk, int lanes, int accumulate)
 {
     const int lane = get_global_id(0) % lanes, first = get_global_id(0) / lanes * chunk;
@@ -335,8 +335,8 @@ kernel void norm_bwd_apply_pool(global const float *z, global const float *mu, g
     for (int p = first; p < last; p++) {
         const size_t at = (((size_t)n * Ho + p / Wo) * Wo * 2 + p % Wo) * 2 * C;
         for (int c = lane * V; c < C; c += lanes * V) {
-            const vec s = VLOAD(a + coef + c), qc = VLOAD(q + coef + c);
-            const vec rc = VLOAD(r + plane_r + coef + c);
+            const vec s = VLOAD(a + coef + c), qc = VLOAD(qr + coef + c);
+            const vec rc = VLOAD(qr + r_at + coef + c);
             stage_window w;
             stage_unpool(z + at + c, row, C, VLOAD(mu + coef + c), s, VLOAD(beta + c),
                          VLOAD(dy + ((size_t)n * pixels + p) * C + c), lo, &w);

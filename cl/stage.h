@@ -94,11 +94,11 @@ typedef struct {
 // It as kernel arguments, CLN_CONV_BEHIND's on the host. dz may take dy's place.
 #define STAGE_BEHIND_ARGS                                                                                              \
     int behind_wanted, global const float *behind_z, global const float *behind_dy, global const float *behind_mu,     \
-        global const float *behind_a, global const float *behind_beta, global const float *behind_q,                    \
-        global const float *behind_r, int behind_r_at, int behind_stride, int behind_pool, float behind_lo
+        global const float *behind_a, global const float *behind_beta, global const float *behind_qr,                   \
+        int behind_r_at, int behind_stride, int behind_pool, float behind_lo
 #define STAGE_BEHIND                                                                                                   \
-    {behind_wanted, behind_z, behind_dy, behind_mu, behind_a, behind_beta, behind_q,                                   \
-     behind_r + behind_r_at, behind_stride, behind_pool, behind_lo}
+    {behind_wanted, behind_z, behind_dy, behind_mu, behind_a, behind_beta, behind_qr,                                  \
+     behind_qr + behind_r_at, behind_stride, behind_pool, behind_lo}
 
 // Its coefficients for an image and V channels.
 typedef struct {

@@ -133,10 +133,13 @@ static int kernel_of(cln_feed *feed, cln_kernel *kernel, const char *name, cln_e
     return kernel->id ? CLN_OK : cln_kernel_new(feed->dev, "plain.cl", name, "", kernel, err);
 }
 
+/* Items of a group: one in the vector class, where an item has much to do. */
+static size_t local_of(const cln_feed *feed, size_t simt) { return feed->rows > 1 ? 1 : simt; }
+
 static int cut_out(cln_feed *feed, int base, int count, const cln_augment *a, cln_tensor x, cln_error *err)
 {
     int rc = kernel_of(feed, &feed->cutout, "feed_cutout", err);
-    return rc ? rc : cln_run(&feed->cutout, cln_range1((size_t)count, 1), err, CLN_MEM(feed->order), CLN_MEM(x), CLN_INT(base),
+    return rc ? rc : cln_run(&feed->cutout, cln_range1((size_t)count, local_of(feed, 64)), err, CLN_MEM(feed->order), CLN_MEM(x), CLN_INT(base),
                              CLN_INT(count), CLN_INT(feed->h), CLN_INT(feed->w), CLN_INT(feed->c), CLN_UINT(a->seed),
                              CLN_UINT(a->epoch), CLN_INT(a->cutout));
 }
@@ -152,7 +155,7 @@ int cln_feed_batch(cln_feed *feed, int base, int count, const cln_augment *augme
     for (int i = 0; i < feed->n_chunks && !rc; i++) {
         const int low = i * feed->per_chunk;
         const int high = low + feed->per_chunk < feed->n ? low + feed->per_chunk : feed->n;
-        rc = cln_run(&feed->gather, cln_range3((size_t)cln_div_up(feed->h, feed->rows), (size_t)count, 1, 1), err,
+        rc = cln_run(&feed->gather, cln_range3((size_t)cln_div_up(feed->h, feed->rows), (size_t)count, 1, local_of(feed, 32)), err,
                      CLN_MEM(feed->chunks[i]), CLN_MEM(feed->labels), CLN_MEM(feed->order), CLN_MEM(x), CLN_MEM(y), CLN_INT(low), CLN_INT(high),
                      CLN_INT(base), CLN_INT(count), CLN_INT(feed->c), CLN_INT(feed->h), CLN_INT(feed->w),
                      CLN_INT(feed->rows), CLN_MEM(feed->norm), CLN_UINT(a->seed), CLN_UINT(a->epoch), CLN_INT(a->flip), CLN_INT(a->shift));
@@ -172,6 +175,6 @@ int cln_feed_mix(cln_feed *feed, int base, int count, const cln_augment *augment
     }
     if (!rc)
         rc = cln_feed_batch(feed, base, count, augment, feed->other, y, err);
-    return rc ? rc : cln_run(&feed->mix, cln_range1((size_t)cln_div_up(values, chunk), 1), err, CLN_MEM(x), CLN_MEM(feed->other),
+    return rc ? rc : cln_run(&feed->mix, cln_range1((size_t)cln_div_up(values, chunk), local_of(feed, 64)), err, CLN_MEM(x), CLN_MEM(feed->other),
                              CLN_INT(values), CLN_INT(chunk), CLN_FLOAT(weight));
 }

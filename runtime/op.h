@@ -199,6 +199,9 @@ static inline int cln_layer_int(const cln_layer *layer, const char *name)
     return (int)cln_layer_attr(layer, name);
 }
 
+/* It reads the data, whose gradient nobody wants. */
+static inline bool cln_reads_data(const cln_node *node) { return node->layer->input[0] < 0; }
+
 /* Divides, rounding up. */
 static inline int cln_div_up(int a, int b) { return (a + b - 1) / b; }
 static inline int cln_min(int a, int b) { return a < b ? a : b; }

@@ -3,6 +3,7 @@
 #include "philox.h"
 #include "tuning.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,6 +178,8 @@ static int list_slots(cln_plan *plan, cln_error *err)
         if (round == 0)
             plan->n_decay = plan->n_weights;
     }
+    if (!rc && plan->n_weights > INT_MAX)
+        rc = CLN_FAIL(err, CLN_ERR_MODEL, "the network has %zu weights, more than the 2^31 - 1 that it may have", plan->n_weights);
     return rc;
 }
 
@@ -562,7 +565,8 @@ int cln_plan_touch(cln_plan *plan, const cln_pass *pass, cln_error *err)
     return rc;
 }
 
-/* What all share, then one line a layer; conv-like layers name their algorithms, others their vector width. */
+/* What all share, then one line a layer; conv-like layers name their algorithms, others their vector width (in the SIMT
+ * class that of the sums: see cln_tune_wide). */
 char *cln_plan_describe(const cln_plan *plan)
 {
     const size_t room = (size_t)plan->net->n_layers * 128 + 128;

@@ -2,6 +2,7 @@
  * dispatch. */
 #include "conv.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,12 +72,6 @@ static const cln_conv_impl *impl_for(const cln_node *node, int direction)
     return cln_conv_impl_of(chosen[direction]);
 }
 
-/* Nobody wants the gradient of the data. */
-static bool reads_data(const cln_node *node)
-{
-    return node->layer->input[0] < 0;
-}
-
 /* The weights that forward uses are node's, scaled by the norm behind it. */
 static bool folds(const cln_node *node)
 {
@@ -94,7 +89,7 @@ void cln_conv_memory(const cln_node *node, const cln_conv_shape *s, cln_memory *
     out->keeps_x = true; /* for the gradient of the weights */
     for (int d = 0; d < DIRECTIONS; d++) {
         size_t scratch = 0;
-        if (d != CLN_CONV_FWD && (node->inference || (d == CLN_CONV_BWD_DATA && reads_data(node))))
+        if (d != CLN_CONV_FWD && (node->inference || (d == CLN_CONV_BWD_DATA && cln_reads_data(node))))
             continue;
         impl_for(node, d)->memory(&node->dev->info, s, node->layer->in[0].n, d, &scratch,
                                   &out->saved[d]);
@@ -318,6 +313,8 @@ static int shape_conv(cln_layer *layer, cln_error *err)
 {
     cln_conv_shape s = cln_conv_shape_of(layer);
     int rc = cln_conv_window(&s, err);
+    if (!rc && (double)s.k * s.k * s.ci * s.co > INT_MAX)
+        rc = CLN_FAIL(err, CLN_ERR_MODEL, "%dx%d taps of %d inputs and %d outputs are too many weights", s.k, s.k, s.ci, s.co);
     layer->out = (cln_shape){layer->in[0].n, s.ho, s.wo, cln_layer_int(layer, "c")};
     return rc;
 }
@@ -369,7 +366,7 @@ static int stat_rows_conv(const cln_node *node)
 
 static int sum_rows_conv(const cln_node *node, const cln_stage *stage)
 {
-    return reads_data(node) ? 0 : strip_rows(node, CLN_CONV_BWD_DATA, stage->pool);
+    return cln_reads_data(node) ? 0 : strip_rows(node, CLN_CONV_BWD_DATA, stage->pool);
 }
 
 static bool applies_conv(const cln_node *node)

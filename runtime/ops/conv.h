@@ -25,7 +25,6 @@ enum { CLN_CONV_FWD, CLN_CONV_BWD_DATA, CLN_CONV_BWD_PARAMS };
 
 /* One algorithm. Objects are per node and direction set; `state` is what create returned. */
 typedef struct cln_conv_impl {
-    const char *name;
     /* Whether it can compute `direction` (CLN_CONV_*) of this shape on the device, right and usefully. */
     bool (*supports)(const cln_device_info *info, const cln_conv_shape *s, int direction);
     /* Bytes of scratch wanted (for a batch of n) and of a buffer of its own (saved; e.g. transposed weights). */
@@ -86,7 +85,7 @@ extern const cln_stage cln_no_stage;
  * &cln_no_stage. */
 #define CLN_CONV_BEHIND(s, n, c)                                                                         \
     CLN_INT((s) != &cln_no_stage), CLN_MEM((s)->z), CLN_MEM((s)->dy), CLN_MEM((s)->mu), CLN_MEM((s)->a), \
-        CLN_MEM((s)->beta), CLN_MEM((s)->qr), CLN_MEM((s)->qr), CLN_INT((s)->r_plane *(n) * (c)),        \
+        CLN_MEM((s)->beta), CLN_MEM((s)->qr), CLN_INT((s)->r_plane *(n) * (c)),                          \
         CLN_INT((s)->coef_stride), CLN_INT((s)->pool), CLN_FLOAT(cln_stage_floor(s))
 
 /* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else the first

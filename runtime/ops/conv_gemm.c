@@ -255,7 +255,6 @@ static int gemm_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
 }
 
 const cln_conv_impl cln_conv_gemm = {
-    .name = "gemm",
     .supports = gemm_supports,
     .memory = gemm_memory,
     .strip_rows = NULL,

@@ -75,7 +75,7 @@ static bool pointwise_derives(const cln_node *node, const cln_stage *stage)
     const cln_shape z = node->layer->out;
     const cln_conv_shape s = {.h = z.h, .w = z.w, .ci = node->layer->in[0].c, .ho = z.h, .wo = z.w, .co = z.c, .k = 1,
                               .stride = 1};
-    const bool one_pass = node->tune.bwd_data == CLN_CONV_POINTWISE || node->layer->input[0] < 0;
+    const bool one_pass = node->tune.bwd_data == CLN_CONV_POINTWISE || cln_reads_data(node);
     return one_pass && lay_out(&node->dev->info, &s, CLN_CONV_BWD_PARAMS, 1).rows % stage->pool == 0;
 }
 
@@ -192,7 +192,6 @@ static int pointwise_run(void *state, cln_node *node, cln_tensor saved, const cl
 }
 
 const cln_conv_impl cln_conv_pointwise = {
-    .name = "pointwise",
     .supports = pointwise_supports,
     .memory = pointwise_memory,
     .strip_rows = pointwise_strip_rows,

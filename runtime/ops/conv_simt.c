@@ -148,7 +148,6 @@ static int simt_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
 }
 
 const cln_conv_impl cln_conv_simt = {
-    .name = "simt",
     .supports = simt_supports,
     .memory = simt_memory,
     .strip_rows = NULL,
@@ -201,7 +200,6 @@ static int tile_run(void *state, cln_node *node, cln_tensor saved, const cln_pas
 }
 
 const cln_conv_impl cln_conv_tile = {
-    .name = "tile",
     .supports = tile_supports,
     .memory = tile_memory,
     .strip_rows = NULL,

@@ -295,7 +295,6 @@ static int vector_run(void *state, cln_node *node, cln_tensor saved, const cln_p
 }
 
 const cln_conv_impl cln_conv_vector = {
-    .name = "vector",
     .supports = vector_supports,
     .memory = vector_memory,
     .strip_rows = vector_strip_rows,

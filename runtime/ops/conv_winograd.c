@@ -218,7 +218,6 @@ static int winograd_run(void *state, cln_node *node, cln_tensor saved, const cln
 }
 
 const cln_conv_impl cln_conv_winograd = {
-    .name = "winograd",
     .supports = winograd_supports,
     .memory = winograd_memory,
     .strip_rows = winograd_strip_rows,

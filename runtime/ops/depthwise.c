@@ -31,12 +31,6 @@ static bool is_vector(const cln_node *node)
     return node->tune.cls == CLN_CLASS_VECTOR;
 }
 
-/* Nobody wants the gradient of the data. */
-static bool reads_data(const cln_node *node)
-{
-    return node->layer->input[0] < 0;
-}
-
 /* ---- the layer ------------------------------------------------------------------------------- */
 
 static int shape_dwconv(cln_layer *layer, cln_error *err)
@@ -112,7 +106,7 @@ static int stat_rows_dwconv(const cln_node *node)
 static int sum_rows_dwconv(const cln_node *node, const cln_stage *stage)
 {
     const cln_shape in = node->layer->in[0];
-    if (!is_vector(node) || reads_data(node))
+    if (!is_vector(node) || cln_reads_data(node))
         return 0;
     return rows_of(in.h, in.w, in.c, STRIP_BYTES) * stage->pool;
 }

@@ -337,17 +337,17 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     int rc = s->norm ? backward_coefs(node, pass, err) : CLN_OK;
     if (rc || !node->dx[0].mem || s->derived)
         return rc;
-    const int r = s->r_plane * pass->n * in.c;
+    const int r_at = s->r_plane * pass->n * in.c;
     const int ho = in.h / s->pool, wo = in.w / s->pool;
     const cln_range range =
         cln_range3((size_t)cln_div_up(ho * wo, m->chunk) * m->wide_lanes, pass->n, 1, node->tune.local);
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                       CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(r),
+                       CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_INT(r_at), CLN_MEM(node->dx[0]),
                        CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                        CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
-                   CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_MEM(s->qr), CLN_MEM(node->dx[0]), CLN_INT(r),
+                   CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_INT(r_at), CLN_MEM(node->dx[0]),
                    CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho * wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
 }
