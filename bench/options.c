@@ -11,6 +11,7 @@
 #include "chart.h"
 #include "cli/cli.h"
 #include "options.h"
+#include "tune.h"
 
 enum { MAX_FLAGS = 16, COMMON = 10 };
 
@@ -40,6 +41,12 @@ static int set_filter(cln_bench_options *o, const char *text, cln_error *err)
     return CLN_OK;
 }
 
+static int set_batches(cln_bench_options *o, const char *value, cln_error *err)
+{
+    const int rc = cln_option_integers("batch", value, 1, CLN_MAX_BATCH, o->batches, CLN_BENCH_MAX_BATCHES, &o->n_batches, err);
+    return rc ? rc : cln_option_distinct("batch", o->batches, o->n_batches, err);
+}
+
 static int set_common(cln_bench_options *o, const char *name, const char *value, cln_error *err)
 {
     char *end;
@@ -48,7 +55,7 @@ static int set_common(cln_bench_options *o, const char *name, const char *value,
     else if (!strcmp(name, "norm"))
         return cln_option_norms("norm", value, o->norms, CLN_BENCH_MAX_NORMS, &o->n_norms, err);
     else if (!strcmp(name, "batch"))
-        return cln_option_integers("batch", value, 1, 65536, o->batches, CLN_BENCH_MAX_BATCHES, &o->n_batches, err);
+        return set_batches(o, value, err);
     else if (!strcmp(name, "json"))
         o->json = value;
     else if (!strcmp(name, "csv"))
@@ -146,8 +153,9 @@ void cln_bench_close(cln_device *dev)
 
 int cln_bench_write(const cln_bench_report *r, const cln_bench_options *o, cln_error *err)
 {
-    int rc = o->json ? cln_bench_write_json(r, o, o->json, err) : CLN_OK;
-    return !rc && o->csv ? cln_bench_write_csv(r, o, o->csv, err) : rc;
+    const int json = o->json ? cln_bench_write_json(r, o, o->json, err) : CLN_OK;
+    const int csv = o->csv ? cln_bench_write_csv(r, o, o->csv, json ? NULL : err) : CLN_OK; /* what was measured is not lost over the first */
+    return json ? json : csv;
 }
 
 void cln_bench_print_context(const cln_bench_report *r)

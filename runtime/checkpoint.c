@@ -5,6 +5,7 @@
 #include "json.h"
 #include "options.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,27 @@ static int groups_of(const cln_net *net)
     return sscanf(net->norm, "%*s groups=%d", &groups) == 1 ? groups : 0;
 }
 
+/* Numbers in checkpoints and models are the C locale's, whatever locale a program has that embeds the library. */
+typedef struct numbers {
+    locale_t plain, before;
+} numbers;
+
+static numbers begin_numbers(void)
+{
+    numbers n = {.plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0)};
+    if (n.plain)
+        n.before = uselocale(n.plain);
+    return n;
+}
+
+static void end_numbers(numbers n)
+{
+    if (!n.plain)
+        return;
+    uselocale(n.before);
+    freelocale(n.plain);
+}
+
 static int add_model_meta(cln_st_file *st, const cln_trainer *t, cln_error *err)
 {
     const cln_dataset *d = t->data;
@@ -67,9 +89,11 @@ static int add_model_meta(cln_st_file *st, const cln_trainer *t, cln_error *err)
     snprintf(classes, sizeof classes, "%d", net->classes);
     snprintf(groups, sizeof groups, "%d", groups_of(net));
     snprintf(input, sizeof input, "%dx%dx%d", net->input.h, net->input.w, net->input.c);
+    const numbers n = begin_numbers();
     for (int i = 0; i < d->c; i++)
         at += (size_t)snprintf(scale + at, sizeof scale - at, "%s%.9g %.9g", i ? " " : "", (double)d->mean[i],
                                (double)d->std[i]);
+    end_numbers(n);
     const char *pairs[][2] = {{"format", "pt"},          {"clnorm.version", CLNORM_VERSION},
                               {"clnorm.model", net->name}, {"clnorm.net", net->text},
                               {"clnorm.norm", t->options.norm}, {"clnorm.groups", groups},
@@ -189,6 +213,20 @@ bool cln_model_info_in(const cln_st_file *st)
     return cln_st_find_meta(st, "clnorm.net") != NULL;
 }
 
+static bool read_scale(const char *at, cln_model_info *out)
+{
+    const numbers n = begin_numbers();
+    bool good = true;
+    for (int i = 0; i < out->input.c && good; i++) {
+        int used = 0;
+        good = sscanf(at, "%f %f%n", &out->mean[i], &out->std[i], &used) == 2 && isfinite(out->mean[i]) &&
+               isfinite(out->std[i]) && out->std[i] > 0;
+        at += good ? used : 0;
+    }
+    end_numbers(n);
+    return good;
+}
+
 int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *err)
 {
     const char *keys[] = {"clnorm.model", "clnorm.net",      "clnorm.norm",    "clnorm.groups", "clnorm.classes",
@@ -209,15 +247,7 @@ int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *e
     if (sscanf(v[5], "%dx%dx%d", &out->input.h, &out->input.w, &out->input.c) != 3 || out->input.h < 1 ||
         out->input.w < 1 || out->input.c < 1 || out->input.h > 512 || out->input.w > 512 || out->input.c > 4)
         return bad_info(st, keys[5], err);
-    const char *at = v[6];
-    for (int i = 0; i < out->input.c; i++) {
-        int used = 0;
-        if (sscanf(at, "%f %f%n", &out->mean[i], &out->std[i], &used) != 2 ||
-            !isfinite(out->mean[i]) || !isfinite(out->std[i]) || !(out->std[i] > 0))
-            return bad_info(st, keys[6], err);
-        at += used;
-    }
-    return CLN_OK;
+    return read_scale(v[6], out) ? CLN_OK : bad_info(st, keys[6], err);
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------------- */
@@ -297,7 +327,9 @@ int cln_trainer_save(cln_trainer *t, const char *path, cln_error *err)
     int rc = same ? cln_state_get(t, &s, err) : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory while saving");
     snprintf(epoch, sizeof epoch, "%d", t->epoch);
     snprintf(step, sizeof step, "%d", t->step);
+    const numbers n = begin_numbers();
     snprintf(seconds, sizeof seconds, "%a", t->seconds);
+    end_numbers(n);
     const char *pairs[][2] = {{"format", FORMAT}, {"identity", same}, {"epoch", epoch}, {"step", step}, {"seconds", seconds}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0] && !rc; i++)
         rc = cln_st_add_meta(&st, pairs[i][0], pairs[i][1], err);
@@ -337,7 +369,9 @@ static int read_counters(const cln_trainer *t, const cln_st_file *st, cln_state 
     const cln_st_tensor *totals;
     s->epoch = epoch ? atoi(epoch) : -1;
     s->step = step ? atoi(step) : -1;
+    const numbers n = begin_numbers();
     s->seconds = seconds ? strtod(seconds, NULL) : -1;
+    end_numbers(n);
     if (s->epoch < 0 || s->epoch > t->options.epochs || s->step < 0 || s->step > t->steps || !(s->seconds >= 0))
         return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s: epoch, step or seconds are out of range", path);
     int rc = cln_st_expect(st, "train.totals", CLN_ST_F32, &four, 1, &totals, err);

@@ -1,5 +1,7 @@
 /* clnorm: train small convolutional networks on any OpenCL device.
- * The one public header. Everything returns 0 or a negative CLN_ERR_* code and fills a cln_error. */
+ * The one public header. Everything returns 0 or a negative CLN_ERR_* code and then fills *err, which may be NULL. A device,
+ * data set, trainer or evaluation that was to be made is NULL (all zeros) where that failed; what frees takes NULL. Nothing prints or exits. One device and
+ * what was made on it belong to one thread at a time. */
 #ifndef CLNORM_H
 #define CLNORM_H
 
@@ -59,15 +61,18 @@ void cln_device_close(cln_device *dev);
 /* "PoCL on ..."-like name for people; lives as long as the device. */
 const char *cln_device_name(const cln_device *dev);
 
-/* Called with one line of text when something slow begins (a cold compile). NULL: silence. */
+/* Called with one line of text when something slow begins (a cold compile), and where something is wrong that stops nothing (a
+ * damaged table of `clnorm tune`). NULL: silence. */
 void cln_device_set_notice(cln_device *dev, void (*notice)(void *arg, const char *text), void *arg);
 
 /* ---- data ------------------------------------------------------------------------------- */
 
 typedef struct cln_dataset cln_dataset;
 
-/* Reads a data set (see data/dataset.h for what `path` may be; NULL: $CLNORM_DATA, the cache folder, else the
- * bundled sample). *out is the caller's: cln_dataset_free, after the trainers that use it. */
+/* Reads a data set into memory. `path`: a folder of CIFAR-10's binary version, or the one above it, or a tar archive of it
+ * (plain, gzip, bzip2, xz, zstd); a folder of the four files of MNIST's format, plain or .gz; "sample": the bundled sample.
+ * NULL: $CLNORM_DATA, else what `clnorm fetch` downloaded, else the sample. *out is the caller's: cln_dataset_free, after the
+ * trainers that use it. Errors: CLN_ERR_IO (missing, unreadable), _DATA (damaged, foreign, too large), _MEMORY. */
 int cln_dataset_open(const char *path, cln_dataset **out, cln_error *err);
 void cln_dataset_free(cln_dataset *data);
 
@@ -124,16 +129,18 @@ void cln_train_use(cln_optimizer optimizer, cln_train_options *o);
  * finished step; seconds are the whole epoch's, evaluation included. */
 typedef struct cln_metrics {
     int epoch; /* 1, 2, ... */
-    double lr, train_loss, train_acc, test_loss, test_acc, images_per_second, seconds;
+    double lr; /* of its first step */
+    double train_loss, train_acc, test_loss, test_acc, images_per_second, seconds;
     double test_acc_flip; /* see cln_evaluation */
 } cln_metrics;
 
 typedef struct cln_progress {
     int epoch, epochs, step, steps; /* steps done of this epoch's */
-    double loss, acc, images_per_second, seconds_left;
+    double loss, acc; /* of the epoch so far, percent; read back about twice a second, 0 before the first time */
+    double images_per_second, seconds_left;
 } cln_progress;
 
-/* Called after each step was enqueued; false stops training after that step. */
+/* Called after each step was enqueued; false stops training after that step. NULL in its place: nobody is told. */
 typedef bool (*cln_progress_fn)(void *arg, const cln_progress *progress);
 
 typedef struct cln_trainer cln_trainer;
@@ -145,7 +152,8 @@ int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_op
 void cln_trainer_free(cln_trainer *trainer);
 
 /* Trains one epoch (or the rest of one that was stopped) and evaluates. *stopped (may be NULL) tells that
- * `progress` asked to stop before the end: *out is not filled then. CLN_ERR_DIVERGED names step and layer. */
+ * `progress` asked to stop before the end: *out is not filled then. CLN_ERR_DIVERGED names step and layer; the trainer is
+ * back where this call began. */
 int cln_trainer_epoch(cln_trainer *trainer, cln_progress_fn progress, void *arg, cln_metrics *out, bool *stopped,
                       cln_error *err);
 
@@ -172,6 +180,7 @@ void cln_evaluation_clear(cln_evaluation *e);
 int cln_trainer_save(cln_trainer *trainer, const char *path, cln_error *err);
 int cln_trainer_load(cln_trainer *trainer, const char *path, cln_error *err);
 int cln_trainer_export(cln_trainer *trainer, const char *path, cln_error *err);
+/* The optimiser's moments and the epoch stay as they are. */
 int cln_trainer_import(cln_trainer *trainer, const char *path, cln_error *err);
 
 /* SHA-256 of all weights and running statistics, and of their averages where there are any; 64 hex digits and a NUL. */

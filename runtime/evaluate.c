@@ -127,6 +127,7 @@ static int evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
 
 int cln_trainer_evaluate(cln_trainer *t, cln_evaluation *out, cln_error *err)
 {
+    *out = (cln_evaluation){0};
     int rc = t->average ? cln_average_swap(t->average, t->plan, err) : CLN_OK;
     if (rc)
         return rc;

@@ -84,6 +84,8 @@ void cln_train_use(cln_optimizer optimizer, cln_train_options *o)
 {
     static const double lr[] = {0.2, 0.008, 0.04}, norm_lr[] = {1, 1, 5}, weight_decay[] = {0.005, 0.05, 0.04};
     o->optimizer = optimizer;
+    if ((unsigned)optimizer >= sizeof lr / sizeof lr[0])
+        return; /* cln_train_check says so */
     o->lr = lr[optimizer];
     o->norm_lr = norm_lr[optimizer];
     o->weight_decay = weight_decay[optimizer];
@@ -127,6 +129,14 @@ static int set_integer(const cln_field *f, void *at, const char *text, cln_error
     return CLN_OK;
 }
 
+/* The number with 15 digits that is nearest: what files hold, so that a run that goes on has the same settings. */
+static double kept_digits(double x)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.15g", x);
+    return strtod(text, NULL);
+}
+
 int cln_field_set(const cln_field *f, cln_train_options *o, const char *text, cln_error *err)
 {
     void *at = (char *)o + f->offset;
@@ -141,7 +151,7 @@ int cln_field_set(const cln_field *f, cln_train_options *o, const char *text, cl
         return set_choice(f, at, text, err);
     case CLN_FIELD_REAL:
         errno = 0;
-        *(double *)at = strtod(text, &end);
+        *(double *)at = kept_digits(strtod(text, &end));
         if (end == text || *end || errno)
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: '%s' is not a number", f->name, text);
         return CLN_OK;
@@ -188,6 +198,15 @@ int cln_option_integers(const char *option, const char *list, int low, int high,
     return CLN_OK;
 }
 
+int cln_option_distinct(const char *option, const int *list, int n, cln_error *err)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < i; k++)
+            if (list[i] == list[k])
+                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: %d is there twice", option, list[i]);
+    return CLN_OK;
+}
+
 int cln_option_reals(const char *option, const char *list, double low, double high, double *out, int max, int *count,
                      cln_error *err)
 {
@@ -201,7 +220,7 @@ int cln_option_reals(const char *option, const char *list, double low, double hi
                             high);
         if (*count == max)
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: more than %d numbers", option, max);
-        out[(*count)++] = value;
+        out[(*count)++] = kept_digits(value);
         at = *end ? end + 1 : end;
     } while (*at);
     return CLN_OK;

@@ -35,6 +35,9 @@ typedef struct cln_given {
 } cln_given;
 int cln_options_resolve(const cln_given *list, int n, cln_train_options *out, cln_error *err);
 
+/* CLN_ERR_ARGUMENT where a number is in the list twice. */
+int cln_option_distinct(const char *option, const int *list, int n, cln_error *err);
+
 /* "1,2,8" into out: at most `max` numbers, each in [low, high]; CLN_ERR_ARGUMENT names the option. */
 int cln_option_integers(const char *option, const char *list, int low, int high, int *out, int max, int *count,
                         cln_error *err);

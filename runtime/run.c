@@ -76,7 +76,7 @@ static void remove_leftovers(const cln_run *run)
 
 /* ---- JSON text ------------------------------------------------------------------------------- */
 
-/* 15 digits are what every double keeps, and print 80.31 as a person wrote it. */
+/* 80.31 as a person wrote it; settings have no more digits (options.c). */
 enum { DIGITS = 15 };
 
 /* `value` indented by 2, with a newline at its end; *text is the caller's. */

@@ -1,8 +1,10 @@
 #include "search.h"
 
+#include "json.h"
 #include "net.h"
 #include "result.h"
 #include "statistics.h"
+#include "train.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -44,7 +46,8 @@ static int options_of(const cln_search_axes *a, const char *norm, cln_optimizer 
     return rc;
 }
 
-static void add_runs(cln_study *s, const cln_search_axes *a, const char *net, const cln_train_options *o)
+static int add_runs(cln_study *s, const cln_search_axes *a, const cln_dataset *data, const char *net,
+                    const cln_train_options *o, cln_error *err)
 {
     for (int i = 0; i < a->n_rates[o->optimizer]; i++)
         for (int seed = 1; seed <= a->seeds; seed++) {
@@ -54,7 +57,20 @@ static void add_runs(cln_study *s, const cln_search_axes *a, const char *net, co
             run->options.seed = (uint32_t)seed;
             snprintf(run->name, sizeof run->name, "%.60s-%s-%s-lr%g-s%d", net, o->norm,
                      cln_optimizer_words[o->optimizer], run->options.lr, seed);
+            const int rc = cln_train_check(&run->options, data, err);
+            if (rc)
+                return rc;
         }
+    return CLN_OK;
+}
+
+/* Of all optimisers. */
+static int rates_of(const cln_search_axes *a)
+{
+    int n = 0;
+    for (int k = 0; k < CLN_SEARCH_OPTIMIZERS; k++)
+        n += a->n_rates[k];
+    return n;
 }
 
 /* Runs would share a folder. */
@@ -68,7 +84,7 @@ static bool one_name(double a, double b)
 
 static int check_rates(const cln_search_axes *a, cln_error *err)
 {
-    if (!a->n_rates[0] && !a->n_rates[1] && !a->n_rates[2])
+    if (rates_of(a) == 0)
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--sgd, --adamw, --muon: no learning rate to try");
     for (int k = 0; k < CLN_SEARCH_OPTIMIZERS; k++)
         for (int i = 1; i < a->n_rates[k]; i++)
@@ -86,7 +102,7 @@ static int describe(cln_study *s, const cln_search_axes *a, const cln_dataset *d
     for (int k = 0; k < CLN_SEARCH_OPTIMIZERS; k++) {
         rates[k] = json_array();
         for (int i = 0; i < a->n_rates[k]; i++)
-            json_array_append_new(rates[k], json_real(a->rates[k][i]));
+            rates[k] = cln_json_append(rates[k], json_real(a->rates[k][i]));
     }
     s->settings = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", "format", FORMAT, "version", CLNORM_VERSION,
                             "data_sha256", data->digest, "data", cln_run_text(data->name), "sgd", rates[0], "adamw", rates[1],
@@ -112,8 +128,8 @@ static int plan_runs(cln_study *s, const cln_search_axes *a, const cln_dataset *
             if (rc)
                 break;
             snprintf(name, sizeof name, "%s %s", o.norm, cln_optimizer_words[k]);
-            add_runs(s, a, net->name, &o);
-            if (json_object_set_new(recipes, name, cln_options_to_json(&o)))
+            rc = add_runs(s, a, data, net->name, &o, err);
+            if (!rc && json_object_set_new(recipes, name, cln_options_to_json(&o)))
                 rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a search");
         }
     if (!rc && net)
@@ -126,13 +142,12 @@ static int plan_runs(cln_study *s, const cln_search_axes *a, const cln_dataset *
 
 int cln_search_new(const cln_search_axes *a, const char *dir, const cln_dataset *data, cln_study **out, cln_error *err)
 {
-    const size_t points = (size_t)a->n_norms * (size_t)(a->n_rates[0] + a->n_rates[1]);
     int rc = check_rates(a, err);
     if (rc)
         return rc;
     cln_study *s = calloc(1, sizeof *s);
     if (s)
-        s->runs = calloc(points * (size_t)a->seeds + 1, sizeof *s->runs);
+        s->runs = calloc((size_t)a->n_norms * (size_t)rates_of(a) * (size_t)a->seeds + 1, sizeof *s->runs);
     if (!s || !s->runs)
         rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a search");
     if (!rc)

@@ -100,6 +100,8 @@ static int add_runs(cln_study *s, const cln_study_axes *a, int at, int step, con
     char label[24];
     int rc = options_of(a, p, norm, &o, err);
     if (!rc)
+        rc = cln_train_check(&o, data, err);
+    if (!rc)
         rc = cln_net_load(o.model, o.norm, o.groups, data->classes, (cln_shape){o.batch, data->h, data->w, data->c}, &net,
                           err);
     if (rc)
@@ -115,15 +117,6 @@ static int add_runs(cln_study *s, const cln_study_axes *a, int at, int step, con
         snprintf(run->name, sizeof run->name, "%.60s-%s-b%d-s%d", net->name, label, o.batch, i + 1);
     }
     cln_net_free(net);
-    return CLN_OK;
-}
-
-static int check_list(const char *option, const int *list, int n, cln_error *err)
-{
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < i; k++)
-            if (list[i] == list[k])
-                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--%s: %d is there twice", option, list[i]);
     return CLN_OK;
 }
 
@@ -210,9 +203,9 @@ int cln_study_new(const cln_study_axes *axes, const char *dir, const cln_dataset
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for the plan of a study");
     int rc = cln_path_join(s->dir, sizeof s->dir, "", dir, err);
     if (!rc)
-        rc = check_list("batches", axes->batches, axes->n_batches, err);
+        rc = cln_option_distinct("batches", axes->batches, axes->n_batches, err);
     if (!rc)
-        rc = check_list("groups", axes->groups, axes->n_groups, err);
+        rc = cln_option_distinct("groups", axes->groups, axes->n_groups, err);
     if (!rc)
         rc = plan_runs(s, axes, data, err);
     if (!rc)

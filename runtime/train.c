@@ -4,8 +4,10 @@
 #include "init.h"
 #include "options.h"
 #include "philox.h"
+#include "safetensors.h"
 #include "tuning.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +28,8 @@ int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_err
     const struct {
         const char *name;
         double value, min, max;
-    } list[] = {{"epochs", o->epochs, 1, 100000},         {"batch", o->batch, 1, 65536},
-                {"micro-batch", o->micro_batch, 0, 65536},
+    } list[] = {{"epochs", o->epochs, 1, 100000},         {"batch", o->batch, 1, CLN_MAX_BATCH},
+                {"micro-batch", o->micro_batch, 0, CLN_MAX_BATCH},
                 {"lr", o->lr, 0, 1000},                   {"warmup", o->warmup, 0, 1},
                 {"momentum", o->momentum, 0, 0.99999},    {"beta2", o->beta2, 0, 0.999999},
                 {"weight-decay", o->weight_decay, 0, 10}, {"label-smoothing", o->label_smoothing, 0, 0.9},
@@ -35,11 +37,21 @@ int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_err
                 {"groups", o->groups, 0, 65536},          {"val", o->val_split, 0, (double)data->n_train - 1},
                 {"limit", o->limit, 0, 1e9},
                 {"ema", o->ema, 0, 0.999999},             {"norm-lr", o->norm_lr, 0, 1000},
-                {"cutout", o->cutout, 0, 65536},          {"mixup", o->mixup, 0, 1}};
+                {"cutout", o->cutout, 0, 65536},          {"mixup", o->mixup, 0, 1},
+                {"optimizer", (double)o->optimizer, 0, CLN_OPTIMIZER_MUON},
+                {"schedule", (double)o->schedule, 0, CLN_SCHEDULE_CONSTANT},
+                {"act", (double)o->act, 0, CLN_ACT_GELU}, {"init", (double)o->init, 0, CLN_INITIAL_DIRAC},
+                {"flip", (double)o->flip, 0, CLN_FLIP_ALTERNATING},
+                {"class", o->kernel_class, 0, CLN_CLASS_SIMT}, {"conv", o->conv, -1, CLN_CONV_ALGOS - 1}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
                             list[i].min, list[i].max);
+    const double rest = (double)data->n_train - o->val_split, trained = o->limit && o->limit < rest ? o->limit : rest;
+    const double steps = o->epochs * ceil(trained / o->batch);
+    if (steps > INT_MAX)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "epochs is %d: %.0f steps in all are more than the %d that can be counted",
+                        o->epochs, steps, INT_MAX);
     return CLN_OK;
 }
 
@@ -122,6 +134,19 @@ static int load_net(cln_trainer *t, int images, cln_error *err)
     return cln_train_net(&t->options, input, t->data->classes, &t->net, err);
 }
 
+/* A checkpoint that could not be written is to be known of before the first epoch. */
+static int check_size(const cln_trainer *t, cln_error *err)
+{
+    const int averages = t->options.ema > 0, moments = t->options.optimizer == CLN_OPTIMIZER_ADAMW ? 2 : 1;
+    const double bytes = sizeof(float) * ((double)t->plan->n_weights * (1 + moments + averages) +
+                                          (double)t->plan->n_states * (1 + averages));
+    return bytes <= CLN_ST_MAX_FILE - CLN_ST_MAX_HEADER
+               ? CLN_OK
+               : CLN_FAIL(err, CLN_ERR_MODEL, "%s: a checkpoint of %zu weights would have %.0f MiB, more than the %d that it may "
+                          "have; use a smaller network", t->net->name, t->plan->n_weights, bytes / (1 << 20),
+                          (CLN_ST_MAX_FILE - CLN_ST_MAX_HEADER) >> 20);
+}
+
 static int new_plan(cln_trainer *t, cln_error *err)
 {
     const cln_train_options *o = &t->options;
@@ -133,6 +158,8 @@ static int new_plan(cln_trainer *t, cln_error *err)
     const cln_plan_options p = {.tune = {(cln_class)o->kernel_class, o->conv}, .fuse = o->fuse};
     if (!rc)
         rc = cln_plan_new(t->dev, t->net, &p, &t->plan, err);
+    if (!rc)
+        rc = check_size(t, err);
     if (!rc)
         rc = cln_plan_init(t->plan, o->seed, err);
     if (!rc && o->init == CLN_INITIAL_DIRAC)
@@ -149,6 +176,7 @@ static int new_plan(cln_trainer *t, cln_error *err)
 int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_options *options, cln_trainer **out,
                     cln_error *err)
 {
+    *out = NULL;
     int rc = cln_train_check(options, data, err);
     if (rc)
         return rc;
@@ -290,7 +318,7 @@ cln_slice cln_train_slice(const cln_trainer *t, int epoch, int step, int part)
     return (cln_slice){.base = first + base, .n = n > 0 ? n : 0, .of = all,
                        .augment = {o->flip, o->shift, o->seed, (uint32_t)epoch, o->cutout},
                        .weight = weight, .other = other + base,
-                       .pass = {n, true, o->seed, (uint32_t)((epoch * t->steps + step) * parts + part), 0, part > 0}};
+                       .pass = {n, true, o->seed, ((uint32_t)(epoch * t->steps + step) * (uint32_t)parts + (uint32_t)part), 0, part > 0}};
 }
 
 int cln_train_gather(cln_trainer *t, const cln_slice *s, cln_error *err)

@@ -99,7 +99,7 @@ static bool parse_scope(const char *word, cln_tune_line *t)
 static bool parse_choice(const char *word, cln_tune_line *t)
 {
     if (t->direction == CLN_TUNE_MICRO) {
-        const char *end = strcmp(word, "batch") ? number(word, CLN_TUNE_MAX_IMAGES, "", &t->images) : "";
+        const char *end = strcmp(word, "batch") ? number(word, CLN_MAX_BATCH, "", &t->images) : "";
         return end && !*end;
     }
     const int algo = index_of(word, algo_names, CLN_CONV_ALGOS);

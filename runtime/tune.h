@@ -15,7 +15,7 @@ typedef enum {
     CLN_CONV_ALGOS /* how many there are; tests go through all of them */
 } cln_conv_algo;
 
-/* What tells one convolution from another in a table (a dense layer is a convolution with k of the image's size). */
+/* What tells one convolution from another in a table (a dense layer is one of 1x1 with all inputs for channels). */
 typedef struct cln_tune_shape {
     int k, stride, ci, co, h, w; /* h, w: of the input */
 } cln_tune_shape;
@@ -29,9 +29,11 @@ typedef struct cln_tune {
     cln_conv_algo fwd, bwd_data, bwd_params;
 } cln_tune;
 
+enum { CLN_MAX_BATCH = 65535 }; /* images in a pass: CUDA launches no more groups along an axis but the first */
+
 /* A line of a table (cl/tune.table describes them): for a direction of one shape or of all from so many operations on
  * its algorithm, or, where direction is CLN_TUNE_MICRO, for a network of so many the images at a time. */
-enum { CLN_TUNE_MICRO = 3, CLN_TUNE_MAX_IMAGES = 65536 }; /* the directions before it are CLN_CONV_* */
+enum { CLN_TUNE_MICRO = 3 }; /* the directions before it are CLN_CONV_* */
 typedef struct cln_tune_line {
     cln_class cls;         /* AUTO: '*' */
     bool own_local;        /* "local": SIMT, and only where local memory is not in ordinary memory */

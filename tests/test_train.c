@@ -354,7 +354,7 @@ START_TEST(wrong_options)
                 {"momentum", 8, 1, 0, 0, 0.1, 0, 1}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         cln_train_options o = stripes_options("bn");
-        cln_trainer *t = NULL;
+        cln_trainer *t = (cln_trainer *)&o; /* NULL comes out, whatever went in */
         o.batch = list[i].batch;
         o.epochs = list[i].epochs;
         o.val_split = list[i].val_split;
@@ -367,6 +367,39 @@ START_TEST(wrong_options)
         ck_assert_ptr_null(t);
     }
     cln_trainer_free(NULL);
+}
+END_TEST
+
+START_TEST(no_such_choice)
+{
+    static const char *const names[] = {"optimizer", "schedule", "act", "init", "flip", "class", "conv"};
+    for (int i = 0; i < 7; i++) {
+        cln_train_options o = stripes_options("bn");
+        cln_trainer *t;
+        o.optimizer = i == 0 ? (cln_optimizer)9 : o.optimizer;
+        o.schedule = i == 1 ? (cln_schedule)9 : o.schedule;
+        o.act = i == 2 ? (cln_act)9 : o.act;
+        o.init = i == 3 ? (cln_initial)9 : o.init;
+        o.flip = i == 4 ? (cln_flip)9 : o.flip;
+        o.kernel_class = i == 5 ? 9 : o.kernel_class;
+        o.conv = i == 6 ? 9 : o.conv;
+        ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_ARGUMENT);
+        ck_assert_msg(strstr(err.text, names[i]) == err.text, "%s: %s", names[i], err.text);
+    }
+}
+END_TEST
+
+START_TEST(more_steps_than_can_be_counted)
+{
+    cln_train_options o = stripes_options("bn");
+    cln_dataset many = data;
+    many.n_train = 50000;
+    o.batch = 1;
+    o.epochs = 42949; /* 2^31 - 1 is 42949 times 50000 and 33,647 more */
+    ck_assert_int_eq(cln_train_check(&o, &many, &err), CLN_OK);
+    o.epochs++;
+    ck_assert_int_eq(cln_train_check(&o, &many, &err), CLN_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "2147500000 steps"));
 }
 END_TEST
 
@@ -479,6 +512,8 @@ static void add_tests(TCase *c)
     tcase_add_test(c, sizes);
     tcase_add_test(c, evaluation_in_any_batch);
     tcase_add_test(c, wrong_options);
+    tcase_add_test(c, no_such_choice);
+    tcase_add_test(c, more_steps_than_can_be_counted);
     tcase_add_test(c, parts_of_a_batch);
     tcase_add_test(c, one_value_per_channel);
     tcase_add_loop_test(c, touched, 0, 3);

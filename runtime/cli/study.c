@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tune.h"
 #include "cli.h"
 #include "runs.h"
 
@@ -74,7 +75,7 @@ static int set_axis(void *axes, int axis, const char *text, cln_error *err)
     case NORMS: return cln_option_norms("norms", text, a->norms, CLN_STUDY_NORMS, &a->n_norms, err);
     case SEEDS: return cln_option_integers("seeds", text, 1, CLN_STUDY_MAX_SEEDS, &a->seeds, 1, &one, err);
     case MODELS: return set_models(a, text, err);
-    case BATCHES: return cln_option_integers("batches", text, 1, 65536, a->batches, CLN_STUDY_VALUES, &a->n_batches, err);
+    case BATCHES: return cln_option_integers("batches", text, 1, CLN_MAX_BATCH, a->batches, CLN_STUDY_VALUES, &a->n_batches, err);
     default: return cln_option_integers("groups", text, 1, 65536, a->groups, CLN_STUDY_VALUES, &a->n_groups, err);
     }
 }

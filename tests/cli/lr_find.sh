@@ -9,6 +9,10 @@ works lr-find $small --plan --out nothing
 check "the plan" grep -Eq '^nothing: 6 runs, 0 done, on .*; about .* to go$' out
 check "a plan alone leaves nothing" no test -e nothing
 
+# the grid without a word about it: three optimisers, six rates each, for three norms
+works lr-find --model ./tiny.net --limit 128 --batch 64 --plan --out nothing
+check "the default grid" grep -Eq '^nothing: 54 runs, 0 done, on .*; about .* to go$' out
+
 works lr-find $small --quiet --out grid
 cp out table
 check "what it was judged on" grep -q 'on the last 200 training images, which were held out' table
@@ -55,6 +59,8 @@ error 2 "'0.1,x' is not a list of numbers" lr-find --sgd 0.1,x --out bad
 error 2 "'nan' is not a list of numbers" lr-find --adamw nan --out bad
 error 2 'more than 32 numbers' lr-find --adamw "$(seq -s, 1 33)" --out bad
 error 2 "'--lr=0.1'|unrecognized option" lr-find --lr 0.1 --out bad
+error 2 'epochs is 0: it must be from 1' lr-find --epochs 0 --out bad
+error 2 'weight-decay is inf: it must be from 0 to 10' lr-find --weight-decay inf --out bad
 error 2 "unknown model" lr-find --model nothing --out bad
 error 14 'grid holds a study with other settings' lr-find $small --seeds 2 --out grid
 check "nothing was begun" no test -e bad

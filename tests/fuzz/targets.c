@@ -256,7 +256,7 @@ static int run_tune(const uint8_t *bytes, size_t n)
         if (found == 1) {
             FUZZ_MUST(line.cls >= CLN_CLASS_AUTO && line.cls <= CLN_CLASS_SIMT && line.macs >= 0);
             FUZZ_MUST(line.direction >= -1 && line.direction <= CLN_TUNE_MICRO);
-            FUZZ_MUST(line.images >= 0 && line.images <= CLN_TUNE_MAX_IMAGES);
+            FUZZ_MUST(line.images >= 0 && line.images <= CLN_MAX_BATCH);
             FUZZ_MUST(strlen(cln_conv_algo_name(line.algo)) > 0);
         }
         rc = found < 0 ? CLN_ERR_DATA : rc;
