@@ -21,6 +21,14 @@ const char *cln_norm_long(const char *norm)
     return norm;
 }
 
+int cln_norm_place(const char *norm)
+{
+    int i = 0;
+    while (i < (int)(sizeof norm_names / sizeof norm_names[0]) && strcmp(norm_names[i].word, norm) != 0)
+        i++;
+    return i;
+}
+
 const char *cln_norm_short(const char *norm)
 {
     for (size_t i = 0; i < sizeof norm_names / sizeof norm_names[0]; i++)
@@ -33,17 +41,36 @@ static int no_memory(cln_error *err) { return CLN_FAIL(err, CLN_ERR_MEMORY, "no 
 
 /* ---- groups -------------------------------------------------------------------------------------- */
 
-/* Everything but the seed. */
-static bool same_settings(const cln_train_options *a, const cln_train_options *b)
+static bool listed(const char *name, const char *const *list)
+{
+    while (*list && strcmp(*list, name) != 0)
+        list++;
+    return *list != NULL;
+}
+
+/* Everything but the settings in `but`, whose end is NULL. */
+static bool same_but(const cln_train_options *a, const cln_train_options *b, const char *const *but)
 {
     for (const cln_field *f = cln_fields; f->name; f++) {
         const char *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
-        if (strcmp(f->name, "seed") == 0)
+        if (listed(f->name, but))
             continue;
         if (f->kind == CLN_FIELD_TEXT ? strcmp(x, y) != 0 : memcmp(x, y, f->size) != 0)
             return false;
     }
     return true;
+}
+
+static bool same_settings(const cln_train_options *a, const cln_train_options *b)
+{
+    static const char *const but[] = {"seed", NULL};
+    return same_but(a, b, but);
+}
+
+bool cln_group_varies(const cln_group *a, const cln_group *b, bool groups)
+{
+    static const char *const batches[] = {"seed", "batch", "lr", NULL}, *const counts[] = {"seed", "groups", NULL};
+    return same_but(&a->runs[0]->options, &b->runs[0]->options, groups ? counts : batches);
 }
 
 static int by_seed(const void *a, const void *b)
@@ -117,17 +144,25 @@ static int make_groups(cln_comparison *c, cln_error *err)
 static int batch_of(const cln_group *g) { return g->batch; }
 static int groups_of(const cln_group *g) { return g->groups; }
 
-/* The preferred value where there are such runs, else that of most runs and, of several, the largest. 0: not there. */
-static int most_common(const cln_comparison *c, int (*value)(const cln_group *g), int preferred)
+static bool belongs(const cln_group *g, const char *model, int batch)
+{
+    return strcmp(g->model, model) == 0 && (!batch || g->batch == batch);
+}
+
+/* Among a model's groups, at this batch unless it is 0: the preferred value where there are such runs, else that of most
+ * runs and, of several, the largest. 0: not there. */
+static int most_common(const cln_comparison *c, const char *model, int batch, int (*value)(const cln_group *g), int preferred)
 {
     int best = 0, most = 0;
     for (int i = 0; i < c->n_groups; i++) {
+        if (!belongs(&c->groups[i], model, batch))
+            continue;
         const int candidate = value(&c->groups[i]);
         int n = 0;
         if (candidate == preferred)
             return preferred;
         for (int k = 0; k < c->n_groups && candidate; k++)
-            n += value(&c->groups[k]) == candidate ? c->groups[k].n : 0;
+            n += belongs(&c->groups[k], model, batch) && value(&c->groups[k]) == candidate ? c->groups[k].n : 0;
         if (n > most || (n == most && candidate > best)) {
             most = n;
             best = candidate;
@@ -136,35 +171,14 @@ static int most_common(const cln_comparison *c, int (*value)(const cln_group *g)
     return best;
 }
 
-static void find_base(cln_comparison *c)
+static void add_base(cln_comparison *c, const char *model)
 {
-    c->base_batch = most_common(c, batch_of, BASE_BATCH);
-    c->base_groups = most_common(c, groups_of, BASE_GROUPS);
-}
-
-/* What tells a group from the others, beyond its norm. */
-static void make_labels(cln_comparison *c)
-{
-    bool models = false;
-    for (int i = 1; i < c->n_groups; i++)
-        models = models || strcmp(c->groups[i].model, c->groups[0].model) != 0;
+    const int batch = most_common(c, model, 0, batch_of, BASE_BATCH);
+    const int groups = most_common(c, model, batch, groups_of, BASE_GROUPS);
     for (int i = 0; i < c->n_groups; i++) {
-        cln_group *g = &c->groups[i];
-        char batch[24] = "", model[72] = "", number[16] = "";
-        int alike = 1;
-        for (int k = 0; k < i; k++) /* other settings, the same norm, batch and groups */
-            alike += strcmp(c->groups[k].norm, g->norm) == 0 && strcmp(c->groups[k].model, g->model) == 0 &&
-                     c->groups[k].batch == g->batch && c->groups[k].groups == g->groups;
-        if (g->batch != c->base_batch)
-            snprintf(batch, sizeof batch, ", batch %d", g->batch);
-        if (models)
-            snprintf(model, sizeof model, "%.30s, ", g->model);
-        if (alike > 1)
-            snprintf(number, sizeof number, " #%d", alike);
-        if (g->groups)
-            snprintf(g->label, sizeof g->label, "%s%s-%d%s%s", model, cln_norm_short(g->norm), g->groups, batch, number);
-        else
-            snprintf(g->label, sizeof g->label, "%s%s%s%s", model, cln_norm_short(g->norm), batch, number);
+        const cln_group *g = &c->groups[i];
+        if (belongs(g, model, batch) && (!g->groups || g->groups == groups))
+            c->base[c->n_base++] = g;
     }
 }
 
@@ -174,13 +188,46 @@ static int list_base(cln_comparison *c, cln_error *err)
     if (!c->base)
         return no_memory(err);
     for (int i = 0; i < c->n_groups; i++) {
-        const cln_group *g = &c->groups[i];
-        if (g->batch == c->base_batch && (!g->groups || g->groups == c->base_groups))
-            c->base[c->n_base++] = g;
+        bool first = true;
+        for (int k = 0; k < i && first; k++)
+            first = strcmp(c->groups[k].model, c->groups[i].model) != 0;
+        if (first)
+            add_base(c, c->groups[i].model);
     }
     return c->n_base <= MAX_BASE ? CLN_OK
                                  : CLN_FAIL(err, CLN_ERR_ARGUMENT, "%d kinds of runs side by side: at most %d are compared",
                                             c->n_base, MAX_BASE);
+}
+
+bool cln_comparison_begins(const cln_comparison *c, int i)
+{
+    return i == 0 || strcmp(c->base[i]->model, c->base[i - 1]->model) != 0; /* they are listed model by model */
+}
+
+/* What tells a group from the others, beyond its norm; the batch where it is not that of the first model's base. */
+static void make_labels(cln_comparison *c)
+{
+    const int batch = c->n_base ? c->base[0]->batch : 0;
+    for (int i = 1; i < c->n_base; i++)
+        c->several_models = c->several_models || cln_comparison_begins(c, i);
+    for (int i = 0; i < c->n_groups; i++) {
+        cln_group *g = &c->groups[i];
+        char text[24] = "", model[72] = "", number[16] = "";
+        int alike = 1;
+        for (int k = 0; k < i; k++) /* other settings, the same norm, batch and groups */
+            alike += strcmp(c->groups[k].norm, g->norm) == 0 && strcmp(c->groups[k].model, g->model) == 0 &&
+                     c->groups[k].batch == g->batch && c->groups[k].groups == g->groups;
+        if (g->batch != batch)
+            snprintf(text, sizeof text, ", batch %d", g->batch);
+        if (c->several_models)
+            snprintf(model, sizeof model, "%.30s, ", g->model);
+        if (alike > 1)
+            snprintf(number, sizeof number, " #%d", alike);
+        if (g->groups)
+            snprintf(g->label, sizeof g->label, "%s%s-%d%s%s", model, cln_norm_short(g->norm), g->groups, text, number);
+        else
+            snprintf(g->label, sizeof g->label, "%s%s%s%s", model, cln_norm_short(g->norm), text, number);
+    }
 }
 
 /* ---- pairs --------------------------------------------------------------------------------------- */
@@ -236,13 +283,12 @@ int cln_comparison_new(const cln_result *runs, int n, cln_comparison *out, cln_e
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s and %s are runs on different data: report them apart", runs[0].dir,
                             runs[i].dir);
     int rc = make_groups(&c, err);
-    if (!rc) {
-        find_base(&c);
-        make_labels(&c);
-        rc = list_base(&c, err);
-    }
     if (!rc)
+        rc = list_base(&c, err);
+    if (!rc) {
+        make_labels(&c);
         rc = make_pairs(&c, err);
+    }
     if (rc)
         cln_comparison_clear(&c);
     else

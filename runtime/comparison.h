@@ -29,9 +29,9 @@ typedef struct cln_comparison {
     cln_group *groups;
     int n_groups;
     /* In each of these the groups stay in the order in which norms first came. */
-    const cln_group **base; /* every model's groups at the base batch and groups */
-    int n_base;
-    int base_batch, base_groups; /* 128 and 4 where there are such runs, else those of most runs; groups 0: none */
+    const cln_group **base; /* model by model, its groups at one batch and number of groups: 128 and 4 where it has such runs, */
+    int n_base;             /* else those of most of its runs; at least one */
+    bool several_models;
     cln_pair *pairs;        /* of base groups of one model */
     int n_pairs;
 } cln_comparison;
@@ -41,9 +41,19 @@ typedef struct cln_comparison {
 int cln_comparison_new(const cln_result *runs, int n, cln_comparison *out, cln_error *err);
 void cln_comparison_clear(cln_comparison *c);
 
+/* Whether b is the run of a with another batch (whose learning rate goes with it), or with another number of groups: all
+ * else, but for seeds, is the same. True for a itself. */
+bool cln_group_varies(const cln_group *a, const cln_group *b, bool groups);
+
+/* Whether base[i] is the first of its model. */
+bool cln_comparison_begins(const cln_comparison *c, int i);
+
 /* Of a norm: "batch norm"; "BN". The word itself where it is none of ours. */
 const char *cln_norm_long(const char *norm);
 const char *cln_norm_short(const char *norm);
+
+/* Its place in tables; behind all others where it is none of ours. */
+int cln_norm_place(const char *norm);
 
 /* Mean and spread of one metric over a group's runs at epoch 1, 2, ...: metric is an offset in cln_metrics. */
 cln_stats cln_group_epoch(const cln_group *g, int epoch, size_t metric);

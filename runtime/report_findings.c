@@ -17,29 +17,25 @@ static const cln_group *best_group(const cln_comparison *c, const char *model)
     return best;
 }
 
-static bool is_first_of_model(const cln_comparison *c, int i)
+static void winner(cln_document *d, const cln_comparison *c, const char *model)
 {
-    for (int k = 0; k < i; k++)
-        if (strcmp(c->base[k]->model, c->base[i]->model) == 0)
-            return false;
-    return true;
-}
-
-static void winner(cln_document *d, const cln_group *best)
-{
+    const cln_group *best = best_group(c, model);
     char test[CLN_CELL], interval[CLN_CELL];
+    int rivals = -1;
+    for (int i = 0; i < c->n_base; i++)
+        rivals += strcmp(c->base[i]->model, model) == 0;
+    const char *is = rivals ? "is the most accurate:" : "reaches";
     if (best->n > 1)
-        cln_document_item(d, CLN_STRONG "%s is the most accurate: %s %%" CLN_WEAK
+        cln_document_item(d, CLN_STRONG "%s %s %s %%" CLN_WEAK
                              " of the test images after the last epoch (mean \xc2\xb1 standard deviation of %d seeds; 95 %% interval "
-                             "of the mean %s).", best->label, cln_text_stats(test, best->test, 2), best->n,
+                             "of the mean %s).", best->label, is, cln_text_stats(test, best->test, 2), best->n,
                           cln_text_interval(interval, best->test.low, best->test.high, 2));
     else
-        cln_document_item(d, CLN_STRONG "%s is the most accurate: %s %%" CLN_WEAK
-                             " of the test images after the last epoch, of one run.", best->label,
-                          cln_text_stats(test, best->test, 2));
+        cln_document_item(d, CLN_STRONG "%s %s %s %%" CLN_WEAK " of the test images after the last epoch, of one run.",
+                          best->label, is, cln_text_stats(test, best->test, 2));
 }
 
-static void pair(cln_document *d, const cln_pair *p)
+static void pair(cln_document *d, const cln_pair *p, const char *corrected)
 {
     const cln_stats *s = &p->stats.difference;
     char points[CLN_CELL], interval[CLN_CELL], chance[CLN_CELL], equal[8];
@@ -54,15 +50,20 @@ static void pair(cln_document *d, const cln_pair *p)
                           s->mean < 0 ? "below" : "above", p->b->label);
         return;
     }
+    if (isnan(p->p)) {
+        cln_document_item(d, "%s is %s %s %s with each of %d seeds: differences that are all the same leave nothing to test by.",
+                          p->a->label, points, s->mean < 0 ? "below" : "above", p->b->label, s->n);
+        return;
+    }
     cln_text_interval(interval, s->low, s->high, 2);
     cln_text_p(chance, p->p);
     snprintf(equal, sizeof equal, "%s", chance[0] == '<' ? "" : "= ");
     if (p->p < LEVEL)
-        cln_document_item(d, "%s is " CLN_STRONG "%s" CLN_WEAK " %s %s, and the difference is significant (95 %% interval %s, p %s%s).",
-                          p->a->label, points, s->mean < 0 ? "below" : "above", p->b->label, interval, equal, chance);
+        cln_document_item(d, "%s is " CLN_STRONG "%s" CLN_WEAK " %s %s, and the difference is significant (95 %% interval %s, p %s%s%s).",
+                          p->a->label, points, s->mean < 0 ? "below" : "above", p->b->label, interval, equal, chance, corrected);
     else
-        cln_document_item(d, "Between %s and %s lie %s, which %d seeds do not tell from chance (95 %% interval %s, p %s%s).",
-                          p->a->label, p->b->label, points, s->n, interval, equal, chance);
+        cln_document_item(d, "Between %s and %s lie %s, which %d seeds do not tell from chance (95 %% interval %s, p %s%s%s).",
+                          p->a->label, p->b->label, points, s->n, interval, equal, chance, corrected);
 }
 
 static void against_original(cln_document *d, const cln_comparison *c)
@@ -95,7 +96,7 @@ static void early(cln_document *d, const cln_comparison *c)
     if (epochs < 8 || c->n_base < 2)
         return;
     for (int i = 0; i < c->n_base && n < sizeof list; i++)
-        if (cln_group_epochs(c->base[i]) >= at)
+        if (cln_group_epochs(c->base[i]) == epochs)
             n += (size_t)snprintf(list + n, sizeof list - n, "%s%s %.1f %%", n ? ", " : "", c->base[i]->label,
                                   cln_group_epoch(c->base[i], at, offsetof(cln_metrics, train_acc)).mean);
     cln_document_item(d, "After a quarter of the run, epoch %d of %d, the running train accuracies are: %s.", at, epochs, list);
@@ -114,7 +115,7 @@ static void selection(cln_document *d, const cln_comparison *c)
 static void speed(cln_document *d, const cln_comparison *c)
 {
     const cln_group *fast = c->base[0], *slow = c->base[0];
-    if (c->n_base < 2)
+    if (c->n_base < 2 || !cln_report_one_device(c))
         return;
     for (int i = 1; i < c->n_base; i++) {
         if (c->base[i]->seconds.mean < fast->seconds.mean)
@@ -126,9 +127,10 @@ static void speed(cln_document *d, const cln_comparison *c)
         cln_document_item(d, "An epoch takes %.2f s with %s, the fastest, and %.2f s with %s, the slowest: %.1f %% more%s.",
                           fast->seconds.mean, fast->label, slow->seconds.mean, slow->label,
                           100 * (slow->seconds.mean / fast->seconds.mean - 1),
-                          slow->seconds.low <= fast->seconds.high
-                              ? ", but the 95 % intervals of the two overlap, so that the machine may have made the difference"
-                              : "");
+                          slow->seconds.low > fast->seconds.high ? ""
+                          : fast->n < 2 || slow->n < 2
+                              ? ", but from a single run the machine's part in the difference cannot be told"
+                              : ", but the 95 % intervals of the two overlap, so that the machine may have made the difference");
 }
 
 /* The pair of classes that the best group confuses most. */
@@ -168,7 +170,7 @@ static void batches(cln_document *d, const cln_comparison *c)
         const cln_group *g = c->base[i], *small = g, *large = g;
         for (int k = 0; k < c->n_groups; k++) {
             const cln_group *o = &c->groups[k];
-            if (strcmp(o->norm, g->norm) != 0 || strcmp(o->model, g->model) != 0 || o->groups != g->groups)
+            if (!cln_group_varies(g, o, false))
                 continue;
             small = o->batch < small->batch ? o : small;
             large = o->batch > large->batch ? o : large;
@@ -177,33 +179,36 @@ static void batches(cln_document *d, const cln_comparison *c)
             continue;
         const double change = small->test.mean - large->test.mean;
         cln_document_item(d, "From batch %d to batch %d %s goes from %.2f %% to %.2f %%: %s %s.", large->batch, small->batch,
-                          cln_norm_short(g->norm), large->test.mean, small->test.mean,
+                          g->label, large->test.mean, small->test.mean,
                           cln_text_points((char[CLN_CELL]){0}, change), change < 0 ? "lost" : "gained");
     }
 }
 
 static void group_counts(cln_document *d, const cln_comparison *c)
 {
-    const cln_group *best = NULL, *worst = NULL;
-    for (int k = 0; k < c->n_groups; k++) {
-        const cln_group *g = &c->groups[k];
-        if (!g->groups || g->batch != c->base_batch || strcmp(g->model, c->base[0]->model) != 0)
-            continue;
-        best = !best || g->test.mean > best->test.mean ? g : best;
-        worst = !worst || g->test.mean < worst->test.mean ? g : worst;
+    for (int i = 0; i < c->n_base; i++) {
+        const cln_group *best = c->base[i], *worst = c->base[i];
+        for (int k = 0; k < c->n_groups; k++) {
+            const cln_group *g = &c->groups[k];
+            if (!cln_group_varies(c->base[i], g, true))
+                continue;
+            best = g->test.mean > best->test.mean ? g : best;
+            worst = g->test.mean < worst->test.mean ? g : worst;
+        }
+        if (best->groups != worst->groups)
+            cln_document_item(d, "Of the numbers of groups tried%s%s, %d is best with %.2f %% and %d worst with %.2f %%.",
+                              c->several_models ? " on " : "", c->several_models ? best->model : "", best->groups,
+                              best->test.mean, worst->groups, worst->test.mean);
     }
-    if (best && best->groups != worst->groups)
-        cln_document_item(d, "Of the numbers of groups tried, %d is best with %.2f %% and %d worst with %.2f %%.", best->groups,
-                          best->test.mean, worst->groups, worst->test.mean);
 }
 
 void cln_report_findings(cln_document *d, const cln_comparison *c)
 {
     for (int i = 0; i < c->n_base; i++)
-        if (is_first_of_model(c, i))
-            winner(d, best_group(c, c->base[i]->model));
+        if (cln_comparison_begins(c, i))
+            winner(d, c, c->base[i]->model);
     for (int i = 0; i < c->n_pairs; i++)
-        pair(d, &c->pairs[i]);
+        pair(d, &c->pairs[i], c->n_pairs > 1 ? " after Holm's correction" : "");
     against_original(d, c);
     early(d, c);
     batches(d, c);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LINE = 5 * CLN_PATH_MAX }; /* of a shell: settings, with the paths of a model and of the data */
+
 void cln_report_norms(cln_document *d)
 {
     static const char *const columns[] = {"norm", "statistics over", "how many", "at test time"};
@@ -33,24 +35,48 @@ void cln_report_norms(cln_document *d)
 
 /* ---- how it was done ----------------------------------------------------------------------------- */
 
-/* "--lr 0.1 --epochs 2": what is not as the norm has it by default. */
-static void options_text(const cln_train_options *o, char *out, size_t size)
+static void append(char line[LINE], const char *text)
 {
+    const size_t n = strlen(line);
+    snprintf(line + n, LINE - n, "%s", text);
+}
+
+/* " --name value", where a shell is to read one word for the value. */
+static void add_option(char line[LINE], const char *name, const char *value)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:+-@%=";
+    append(line, " --");
+    append(line, name);
+    append(line, " ");
+    if (*value && strspn(value, plain) == strlen(value)) {
+        append(line, value);
+        return;
+    }
+    append(line, "'");
+    for (; *value; value++)
+        append(line, *value == '\'' ? "'\\''" : (char[2]){*value});
+    append(line, "'");
+}
+
+/* The command line of a run: what is not as the norm has it by default, and the data. */
+static void command_of(const cln_result *r, char line[LINE])
+{
+    const cln_train_options *o = &r->options;
     cln_train_options standard;
     cln_train_defaults(o->norm, &standard);
     json_t *mine = cln_options_to_json(o), *others = cln_options_to_json(&standard);
-    size_t n = 0;
-    out[0] = '\0';
-    for (const cln_field *f = cln_fields; f->name && n < size; f++) {
+    snprintf(line, LINE, "clnorm train --norm %s", o->norm);
+    for (const cln_field *f = cln_fields; f->name; f++) {
         const json_t *value = json_object_get(mine, f->name);
         if (strcmp(f->name, "norm") == 0 || !value || json_equal(value, json_object_get(others, f->name)))
             continue;
         char *text = json_is_string(value) ? strdup(json_string_value(value))
                      : json_is_boolean(value) ? strdup(json_is_true(value) ? "1" : "0")
                                               : cln_json_dump(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-        n += (size_t)snprintf(out + n, size - n, " --%s %s", f->name, text ? text : "?");
+        add_option(line, f->name, text ? text : "?");
         free(text);
     }
+    add_option(line, "data", r->source);
     json_decref(mine);
     json_decref(others);
 }
@@ -58,18 +84,19 @@ static void options_text(const cln_train_options *o, char *out, size_t size)
 static void recipes(cln_document *d, const cln_comparison *c)
 {
     static const char *const columns[] = {"norm",         "optimizer", "peak lr",         "weight decay",
-                                          "momentum",     "beta2",     "label smoothing", "batch"};
-    cln_document_table(d, columns, "llrrrrrr", 8);
+                                          "momentum",     "beta2",     "label smoothing", "batch", "epochs"};
+    cln_document_table(d, columns, "llrrrrrrr", 9);
     for (int i = 0; i < c->n_base; i++) {
         const cln_train_options *o = &c->base[i]->runs[0]->options;
         const bool adam = o->optimizer == CLN_OPTIMIZER_ADAMW;
-        char lr[32], decay[32], momentum[32], beta2[32], smoothing[32], batch[32];
+        char lr[32], decay[32], momentum[32], beta2[32], smoothing[32], batch[32], epochs[32];
         snprintf(lr, sizeof lr, "%g", o->lr);
         snprintf(decay, sizeof decay, "%g", o->weight_decay);
         snprintf(momentum, sizeof momentum, "%g", o->momentum);
         snprintf(beta2, sizeof beta2, "%g", o->beta2);
         snprintf(smoothing, sizeof smoothing, "%g", o->label_smoothing);
         snprintf(batch, sizeof batch, "%d", o->batch);
+        snprintf(epochs, sizeof epochs, "%d", o->epochs);
         const char *const cells[] = {c->base[i]->label,
                                      adam ? "AdamW"
                                      : o->optimizer == CLN_OPTIMIZER_MUON ? "Muon"
@@ -80,7 +107,8 @@ static void recipes(cln_document *d, const cln_comparison *c)
                                      momentum,
                                      adam ? beta2 : "\xe2\x80\x93",
                                      smoothing,
-                                     batch};
+                                     batch,
+                                     epochs};
         cln_document_row(d, cells);
     }
 }
@@ -106,15 +134,14 @@ static void runs_table(cln_document *d, const cln_comparison *c)
 
 void cln_report_method(cln_document *d, const cln_comparison *c, const cln_report_options *o)
 {
-    char settings[1024], line[1200];
+    char line[LINE];
     const cln_result *r = c->base[0]->runs[0];
     cln_document_heading(d, "How it was done");
     recipes(d, c);
     cln_document_paragraph(d, "Device: %s, driver %s. Data: %s, SHA-256 %s. clnorm %s. Report of %s.", r->device, r->driver, r->data,
                            r->data_sha256, r->version, o->date);
     cln_document_paragraph(d, "The same run alone, for instance (it gives the weights below, bit for bit, on the same device and driver):");
-    options_text(&r->options, settings, sizeof settings);
-    snprintf(line, sizeof line, "clnorm train --norm %s%s%s", r->options.norm, settings, r->sample ? " --data sample" : "");
+    command_of(r, line);
     cln_document_code(d, line);
     cln_document_heading(d, "Runs");
     runs_table(d, c);

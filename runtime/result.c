@@ -38,18 +38,17 @@ static void read_options(cln_reader *r, const json_t *root, cln_train_options *o
 static void read_config(const char *path, cln_result *out, int *rc, cln_error *err)
 {
     cln_reader r = {.path = path, .place = "file", .err = err};
-    char source[CLN_PATH_MAX] = "";
     json_t *root = cln_reader_open(&r, MAX_FILE);
     const json_t *device = r.rc ? NULL : cln_reader_object(&r, root, "device");
     cln_reader_text(&r, root, "version", out->version, sizeof out->version);
-    cln_reader_text(&r, root, "data", source, sizeof source);
+    cln_reader_text(&r, root, "data", out->source, sizeof out->source);
     cln_reader_text(&r, root, "data_name", out->data, sizeof out->data);
     cln_reader_text(&r, root, "data_sha256", out->data_sha256, sizeof out->data_sha256);
     cln_reader_text(&r, device, "name", out->device, sizeof out->device);
     cln_reader_text(&r, device, "driver", out->driver, sizeof out->driver);
     if (json_object_get(device, "compute_units")) /* older versions did not tell */
         out->compute_units = cln_reader_int(&r, device, "compute_units", 1, 1 << 24);
-    out->sample = strcmp(source, "sample") == 0;
+    out->sample = strcmp(out->source, "sample") == 0;
     if (!r.rc)
         read_options(&r, root, &out->options);
     json_decref(root);

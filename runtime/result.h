@@ -11,6 +11,7 @@ typedef struct cln_result {
     /* config.json */
     cln_train_options options;
     char version[32], device[288], driver[128], data[64], data_sha256[65];
+    char source[CLN_PATH_MAX];   /* of the data: "sample", or the path that was given */
     int compute_units;           /* of the device, that the run had; 0: not told */
     bool sample;                 /* trained on the bundled sample */
     /* summary.json; accuracies in percent, of the last epoch and of the best one */

@@ -109,12 +109,14 @@ cln_stats_paired cln_stats_pairs(const double *a, const double *b, int n)
         apart[i] = a[i] - b[i];
     r.difference = cln_stats_of(apart, n);
     free(apart);
-    if (n < 2 || isnan(r.difference.sd))
+    double largest = 0;
+    for (int i = 0; i < n; i++)
+        largest = fmax(largest, fmax(fabs(a[i]), fabs(b[i])));
+    if (n < 2 || !(r.difference.sd > 1e-12 * largest)) {
+        r.difference.low = r.difference.high = NAN;
         return r;
-    if (r.difference.sd > 0)
-        r.t = r.difference.mean / (r.difference.sd / sqrt(n));
-    else
-        r.t = r.difference.mean == 0 ? 0 : copysign(INFINITY, r.difference.mean);
+    }
+    r.t = r.difference.mean / (r.difference.sd / sqrt(n));
     r.p = cln_stats_t_tails(r.t, n - 1);
     return r;
 }

@@ -18,8 +18,8 @@ typedef struct cln_stats {
 } cln_stats;
 cln_stats cln_stats_of(const double *values, int n);
 
-/* Differences a[i] - b[i] of n pairs and the paired t-test: p is two-sided. Fewer than two pairs: NAN. Where all
- * differences are the same, p is 0, or 1 where that is 0. */
+/* Differences a[i] - b[i] of n pairs and the paired t-test: p is two-sided. t, p and the interval are NAN with fewer than
+ * two pairs, and where all differences are the same, but for rounding: nothing tells then how far chance would move them. */
 typedef struct cln_stats_paired {
     cln_stats difference;
     double t, p;

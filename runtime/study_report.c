@@ -155,7 +155,10 @@ static void pairs_table(cln_document *d, const cln_comparison *c)
                                      number(t, p->stats.t, 2),
                                      cln_text_p(raw, p->stats.p),
                                      cln_text_p(holm, p->p),
-                                     isnan(p->p) ? "one seed tells nothing" : p->p < 0.05 ? "yes" : "no"};
+                                     !isnan(p->p)                    ? p->p < 0.05 ? "yes" : "no"
+                                     : p->stats.difference.n == 0 ? "no seed in common"
+                                     : p->stats.difference.n == 1 ? "one seed tells nothing"
+                                                                  : "the same with each seed"};
         cln_document_row(d, cells);
     }
     cln_document_paragraph(d, "Paired by seed: runs of one seed begin with the same convolution weights and see the same images, "
@@ -284,8 +287,9 @@ static int mistakes(cln_document *d, const cln_comparison *c, cln_error *err)
 enum { MAX_VALUES = 32, MAX_LINES = 8 };
 
 typedef struct sweep {
-    double x[MAX_VALUES];
+    const cln_group *from[MAX_LINES]; /* the base group that a line goes out from */
     const char *norms[MAX_LINES], *labels[MAX_LINES];
+    double x[MAX_VALUES];
     cln_stats y[MAX_LINES * MAX_VALUES];
     int n_x, n_lines;
 } sweep;
@@ -296,45 +300,92 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool takes_part(const cln_comparison *c, const cln_group *g, bool over_groups)
+static int place_of(const cln_group *g, bool over_groups) { return over_groups ? g->groups : g->batch; }
+
+/* Groups elsewhere on the axis that differ from a base group in nothing else. */
+static int others(const cln_comparison *c, const cln_group *from, bool over_groups)
 {
-    return strcmp(g->model, c->base[0]->model) == 0 &&
-           (over_groups ? g->groups > 0 && g->batch == c->base_batch : !g->groups || g->groups == c->base_groups);
+    int n = 0;
+    for (int i = 0; i < c->n_groups; i++)
+        n += place_of(&c->groups[i], over_groups) != place_of(from, over_groups) && cln_group_varies(from, &c->groups[i], over_groups);
+    return n;
 }
 
-/* Batches, or numbers of groups, that groups of the first model have; lines are norms. */
-static sweep find_sweep(const cln_comparison *c, bool over_groups)
+/* Of each norm the base group with the most others; all as long and on as many images as that with the most of all. */
+static void find_lines(const cln_comparison *c, const char *model, bool over_groups, sweep *s)
 {
-    sweep s = {.n_x = 0};
-    for (int i = 0; i < c->n_groups; i++) {
-        const cln_group *g = &c->groups[i];
-        const double x = over_groups ? g->groups : g->batch;
-        int at = 0, line = 0;
-        if (!takes_part(c, g, over_groups))
+    int counts[MAX_LINES] = {0}, most = 0, kept = 0;
+    for (int i = 0; i < c->n_base; i++) {
+        const cln_group *g = c->base[i];
+        int line = 0;
+        if (strcmp(g->model, model) != 0 || (over_groups && g->groups == 0))
             continue;
-        while (at < s.n_x && s.x[at] != x)
-            at++;
-        while (line < s.n_lines && strcmp(s.norms[line], g->norm) != 0)
+        while (line < s->n_lines && strcmp(s->from[line]->norm, g->norm) != 0)
             line++;
-        if (at == s.n_x && s.n_x < MAX_VALUES)
-            s.x[s.n_x++] = x;
-        if (line == s.n_lines && s.n_lines < MAX_LINES) {
-            s.norms[line] = g->norm;
-            s.labels[s.n_lines++] = cln_norm_short(g->norm);
+        const int n = others(c, g, over_groups);
+        if (line == MAX_LINES || (line < s->n_lines && n <= counts[line]))
+            continue;
+        s->from[line] = g;
+        counts[line] = n;
+        s->n_lines = line == s->n_lines ? line + 1 : s->n_lines;
+    }
+    for (int line = 1; line < s->n_lines; line++)
+        most = counts[line] > counts[most] ? line : most;
+    for (int line = 0; line < s->n_lines; line++) {
+        const cln_train_options *o = &s->from[line]->runs[0]->options, *first = &s->from[most]->runs[0]->options;
+        if (o->epochs == first->epochs && o->limit == first->limit && o->val_split == first->val_split)
+            s->from[kept++] = s->from[line];
+    }
+    s->n_lines = s->n_lines && counts[most] > 0 ? kept : 0;
+}
+
+static void find_values(const cln_comparison *c, bool over_groups, sweep *s)
+{
+    for (int line = 0; line < s->n_lines; line++)
+        for (int i = 0; i < c->n_groups; i++) {
+            const double x = place_of(&c->groups[i], over_groups);
+            int at = 0;
+            if (!cln_group_varies(s->from[line], &c->groups[i], over_groups))
+                continue;
+            while (at < s->n_x && s->x[at] != x)
+                at++;
+            if (at == s->n_x && s->n_x < MAX_VALUES)
+                s->x[s->n_x++] = x;
+        }
+    qsort(s->x, (size_t)s->n_x, sizeof s->x[0], by_value);
+}
+
+/* Batches, or numbers of groups, of a model's runs that differ in nothing else; lines are norms. No values: there are none. */
+static void find_sweep(const cln_comparison *c, const char *model, bool over_groups, sweep *s)
+{
+    *s = (sweep){.n_x = 0};
+    find_lines(c, model, over_groups, s);
+    find_values(c, over_groups, s);
+    for (int line = 0; line < s->n_lines; line++) {
+        s->norms[line] = s->from[line]->norm;
+        s->labels[line] = cln_norm_short(s->norms[line]);
+        for (int at = 0; at < s->n_x; at++) {
+            cln_stats *y = &s->y[line * s->n_x + at];
+            *y = (cln_stats){0, NAN, NAN, NAN, NAN};
+            for (int i = c->n_groups - 1; i >= 0; i--)
+                if (place_of(&c->groups[i], over_groups) == s->x[at] && cln_group_varies(s->from[line], &c->groups[i], over_groups))
+                    *y = c->groups[i].test;
+            if (place_of(s->from[line], over_groups) == s->x[at])
+                *y = s->from[line]->test;
         }
     }
-    qsort(s.x, (size_t)s.n_x, sizeof s.x[0], by_value);
-    for (int line = 0; line < s.n_lines; line++)
-        for (int at = 0; at < s.n_x; at++) {
-            s.y[line * s.n_x + at] = (cln_stats){0, NAN, NAN, NAN, NAN};
-            for (int i = c->n_groups - 1; i >= 0; i--) {
-                const cln_group *g = &c->groups[i];
-                if (takes_part(c, g, over_groups) && strcmp(g->norm, s.norms[line]) == 0 &&
-                    (over_groups ? g->groups : g->batch) == s.x[at])
-                    s.y[line * s.n_x + at] = g->test;
-            }
+}
+
+/* Whether the learning rate is another one where the batch is. */
+static bool rates_vary(const cln_comparison *c, const sweep *s)
+{
+    for (int line = 0; line < s->n_lines; line++)
+        for (int i = 0; i < c->n_groups; i++) {
+            const cln_train_options *o = &c->groups[i].runs[0]->options, *from = &s->from[line]->runs[0]->options;
+            if (o->batch != from->batch && o->lr != from->lr && cln_group_varies(s->from[line], &c->groups[i], false))
+                return true;
         }
-    return s;
+    return false;
 }
 
 static void sweep_table(cln_document *d, const sweep *s, const char *what)
@@ -359,9 +410,12 @@ static void sweep_table(cln_document *d, const sweep *s, const char *what)
 static int sweeps(cln_document *d, const cln_comparison *c, cln_error *err)
 {
     for (int i = 0; i < 2; i++) {
-        const sweep s = find_sweep(c, i == 1);
         const char *file = i ? "groups.png" : "batches.png";
-        char path[CLN_PATH_MAX];
+        char path[CLN_PATH_MAX], caption[512];
+        sweep s = {.n_x = 0};
+        for (int k = 0; k < c->n_base && s.n_x < 2; k++)
+            if (cln_comparison_begins(c, k))
+                find_sweep(c, c->base[k]->model, i == 1, &s);
         if (s.n_x < 2)
             continue;
         int rc = cln_document_path(d, file, path, sizeof path, err);
@@ -370,17 +424,28 @@ static int sweeps(cln_document *d, const cln_comparison *c, cln_error *err)
         if (rc)
             return rc;
         cln_document_heading(d, i ? "Accuracy against the number of groups" : "Accuracy against the batch size");
-        cln_document_picture(d, file, CLN_REPORT_WIDTH * 7 / 10,
-                             i ? "Group norm with more and fewer groups; with one it is layer norm, with one a channel instance "
-                                 "norm. Bands: 95 % interval of the mean."
-                               : "Batch norm's statistics are those of the batch, the other norms' do not hang on it. The learning "
-                                 "rate goes with the batch. Bands: 95 % interval of the mean.");
+        snprintf(caption, sizeof caption, "%s%s%s%s%s Bands: 95 %% interval of the mean.", c->several_models ? "Network " : "",
+                 c->several_models ? s.from[0]->model : "", c->several_models ? ". " : "",
+                 i ? "Group norm with more and fewer groups; with one it is layer norm, with one a channel instance norm."
+                   : "Batch norm's statistics are those of the batch, the other norms' do not hang on it.",
+                 i                   ? ""
+                 : rates_vary(c, &s) ? " The learning rate goes with the batch."
+                                     : " The learning rate is the same for all batches.");
+        cln_document_picture(d, file, CLN_REPORT_WIDTH * 7 / 10, caption);
         sweep_table(d, &s, i ? "groups" : "batch");
     }
     return CLN_OK;
 }
 
 /* ---- cost ---------------------------------------------------------------------------------------- */
+
+bool cln_report_one_device(const cln_comparison *c)
+{
+    for (int i = 1; i < c->n_runs; i++)
+        if (strcmp(c->runs[i].device, c->runs[0].device) != 0 || c->runs[i].compute_units != c->runs[0].compute_units)
+            return false;
+    return true;
+}
 
 static void bench_table(cln_document *d, const cln_report_options *o)
 {
@@ -402,7 +467,7 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
 {
     static const char *const columns[] = {"norm", "s per epoch", "images/s", "time to that of the first"};
     const int units = c->runs[0].compute_units;
-    bool same = true;
+    const bool same = cln_report_one_device(c);
     char each[80] = "";
     cln_document_heading(d, "What each norm costs");
     cln_document_table(d, columns, "lrrr", 4);
@@ -413,8 +478,6 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
                                      number(ratio, g->seconds.mean / c->base[0]->seconds.mean, 3)};
         cln_document_row(d, cells);
     }
-    for (int i = 1; i < c->n_runs; i++)
-        same = same && strcmp(c->runs[i].device, c->runs[0].device) == 0 && c->runs[i].compute_units == units;
     if (same && units)
         snprintf(each, sizeof each, " Each run had %d compute unit%s of the device.", units, units == 1 ? "" : "s");
     cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s",
@@ -429,11 +492,13 @@ static void head(cln_document *d, const cln_comparison *c)
 {
     const cln_result *r = c->base[0]->runs[0];
     char params[CLN_CELL], groups[80] = "";
-    if (c->base_groups)
-        snprintf(groups, sizeof groups, " GN-%d is group norm with %d group%s.", c->base_groups, c->base_groups,
-                 c->base_groups == 1 ? "" : "s");
-    cln_document_paragraph(d, "%d run%s; network %s with %s parameters, %d epochs, batch %d, data %s; clnorm %s on %s.%s", c->n_runs,
-                           c->n_runs == 1 ? "" : "s", r->model, cln_text_count(params, r->params), r->options.epochs,
+    int count = 0;
+    for (int i = 0; i < c->n_base && !count; i++)
+        count = c->base[i]->groups;
+    if (count)
+        snprintf(groups, sizeof groups, " GN-%d is group norm with %d group%s.", count, count, count == 1 ? "" : "s");
+    cln_document_paragraph(d, "%d run%s; %snetwork %s with %s parameters, %d epochs, batch %d, data %s; clnorm %s on %s.%s", c->n_runs,
+                           c->n_runs == 1 ? "" : "s", c->several_models ? "the first " : "", r->model, cln_text_count(params, r->params), r->options.epochs,
                            r->options.batch, r->data, r->version, r->device,
                            groups);
     if (r->sample)

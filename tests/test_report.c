@@ -119,6 +119,31 @@ START_TEST(groups_and_pairs)
 }
 END_TEST
 
+/* No group at batch 128 and 4 groups at once; two models, each at a batch of its own. */
+START_TEST(base_of_each_model)
+{
+    cln_comparison c;
+    add("gn", 1, 128, 8, 85);
+    add("gn", 1, 32, 4, 84);
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert_int_eq(c.n_base, 1);
+    ck_assert_str_eq(c.base[0]->label, "GN-8");
+    ck_assert_str_eq(c.groups[1].label, "GN-4, batch 32");
+    cln_comparison_clear(&c);
+    for (int i = 0; i < 2; i++) {
+        cln_result *r = add(i ? "ln" : "bn", 1, 64, 0, 89 - i);
+        strcpy(r->model, "other");
+        strcpy(r->options.model, "other");
+    }
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert_int_eq(c.n_base, 3);
+    ck_assert_int_eq(c.n_pairs, 1);
+    ck_assert(cln_comparison_begins(&c, 0) && cln_comparison_begins(&c, 1) && !cln_comparison_begins(&c, 2));
+    ck_assert_str_eq(c.base[1]->label, "other, BN, batch 64");
+    cln_comparison_clear(&c);
+}
+END_TEST
+
 START_TEST(refused_together)
 {
     cln_comparison c;
@@ -191,6 +216,10 @@ START_TEST(times_that_overlap)
         runs[i].seconds += strcmp(runs[i].options.norm, "ln") ? 0 : EPOCHS;
     write_report();
     holds("report.md", "11.00 s with LN, the slowest: 10.0 % more.", true);
+    strcpy(runs[0].device, "another");
+    write_report();
+    holds("report.md", "the slowest", false);
+    strcpy(runs[0].device, runs[1].device);
     for (int i = 0; i < n_runs; i++)
         runs[i].seconds *= 1 + 0.2 * runs[i].options.seed;
     write_report();
@@ -216,18 +245,55 @@ START_TEST(report_of_sweeps)
 }
 END_TEST
 
+/* The sweep is that of the shorter runs, on the second model: longer runs and the other model have no part in it. */
+START_TEST(sweep_beside_other_runs)
+{
+    for (int i = 1; i <= SEEDS; i++) {
+        add("bn", i, 128, 0, 87 + 0.1 * i);
+        strcpy(runs[n_runs - 1].model, "a");
+        strcpy(runs[n_runs - 1].options.model, "a");
+        add("bn", i, 128, 0, 85 + 0.1 * i);
+        add("bn", i, 128, 0, 80 + 0.1 * i)->options.epochs = 3;
+        add("bn", i, 8, 0, 73 + 0.1 * i)->options.epochs = 3;
+    }
+    write_report();
+    holds("report.md", "From batch 128 to batch 8 s8, BN \\#2 goes from 80.20 % to 73.20 %: 7.00 points lost", true);
+    holds("report.md", "| BN | 73.20 ± 0.10 | 80.20 ± 0.10 |", true);
+    holds("report.md", "Network s8.", true);
+    holds("report.md", "The learning rate is the same for all batches.", true);
+    is_png("report-batches.png", 1400, 800);
+}
+END_TEST
+
+START_TEST(equal_differences)
+{
+    for (int i = 1; i <= 2; i++) {
+        add("bn", i, 128, 0, 80 + 0.2 * i + 0.4);
+        add("ln", i, 128, 0, 80 + 0.2 * i);
+    }
+    write_report();
+    holds("report.md", "BN is 0.40 points above LN with each of 2 seeds", true);
+    holds("report.md", "significant (", false);
+    holds("report.md", "| the same with each seed |", true);
+    holds("report.md", "nan", false);
+}
+END_TEST
+
 START_TEST(report_of_one_run)
 {
     add("ln", 7, 128, 0, 81.7);
     cln_outcome_clear(&runs[0].outcome);
     runs[0].has_outcome = false;
     strcpy(runs[0].data, "other");
+    strcpy(runs[0].source, "it's here/data");
     write_report();
     holds("report.md", "# Layer norm: a report", true);
     holds("report.md", "| LN | 1 | **81.70** | \xe2\x80\x93 |", true);
     holds("report.md", "significant", false);
     holds("report.md", "75.02", false);
     holds("report.md", "nan", false);
+    holds("report.md", "**LN reaches 81.70 %** of the test images", true);
+    holds("report.md", " --data 'it'\\''s here/data'", true);
 }
 END_TEST
 
@@ -287,10 +353,13 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, groups_and_pairs);
+    tcase_add_test(c, base_of_each_model);
     tcase_add_test(c, refused_together);
     tcase_add_test(c, report_of_three_norms);
     tcase_add_test(c, times_that_overlap);
     tcase_add_test(c, report_of_sweeps);
+    tcase_add_test(c, sweep_beside_other_runs);
+    tcase_add_test(c, equal_differences);
     tcase_add_test(c, report_of_one_run);
     tcase_add_test(c, one_seed_is_not_significant);
     tcase_add_test(c, document_escapes);

@@ -111,20 +111,11 @@ static int add_folder(session *s, const char *dir, cln_error *err)
     return rc;
 }
 
-/* Models and norms in the order of the table of norms: folders come by name. */
-static int norm_place(const char *norm)
-{
-    static const char *const order[] = {"bn", "ln", "gn", "in", "none"};
-    int i = 0;
-    while (i < 5 && strcmp(order[i], norm) != 0)
-        i++;
-    return i;
-}
-
+/* By model and norm: folders come by name. */
 static int by_place(const void *a, const void *b)
 {
     const cln_result *x = a, *y = b;
-    const int model = strcmp(x->model, y->model), norm = norm_place(x->options.norm) - norm_place(y->options.norm);
+    const int model = strcmp(x->model, y->model), norm = cln_norm_place(x->options.norm) - cln_norm_place(y->options.norm);
     return model ? model : norm ? norm : strcmp(x->dir, y->dir);
 }
 
@@ -145,7 +136,7 @@ static cln_report_cost *cost_of(session *s, const char *norm)
 
 static bool is_row(const cln_bench_row *r, const char *view, const cln_comparison *c)
 {
-    return strcmp(r->view, view) == 0 && r->batch == c->base_batch && strcmp(r->what, c->base[0]->model) == 0 &&
+    return strcmp(r->view, view) == 0 && r->batch == c->base[0]->batch && strcmp(r->what, c->base[0]->model) == 0 &&
            r->n_samples > 0;
 }
 
@@ -191,7 +182,7 @@ static int read_bench(session *s, const cln_comparison *c, cln_error *err)
     cln_bench_report_clear(&report);
     return rc || s->n_costs ? rc
                       : CLN_FAIL(err, CLN_ERR_DATA, "%s has no rows of clnorm bench step for %s at batch %d", s->bench,
-                                 c->base[0]->model, c->base_batch);
+                                 c->base[0]->model, c->base[0]->batch);
 }
 
 /* ---- the report ---------------------------------------------------------------------------------- */
