@@ -25,7 +25,7 @@ static const char help[] =
     "                   gemm: convolutions by im2col and CLBlast, the other choice of algorithm\n"
     "  --plot FILE      .png or .svg: time of each stage by norm\n"
     "  --roofline FILE  .png or .svg: every row under the device's roofs\n"
-    "  --prices FILE    .png or .svg: the price of each norm in %% of the step\n";
+    "  --prices FILE    .png or .svg: the price of each norm in % of the stages\n";
 
 enum { ALONE, GEMM, STAGE, VIEWS };
 /* Every row is visited in the first and in the second half of the run: what a busy moment does to it shows. */
@@ -100,7 +100,8 @@ static int bench_place(layers_bench *b, int view, const cln_layer *layer, const 
     for (int k = 0; k < n && !rc; k++) {
         rc = cln_bench_lone_new(&lones[k], b->dev, views[view], what, norms[k], lines[k], in,
                                 view == GEMM ? &gemm : NULL, data, err);
-        for (int c = 0; c < lones[k].n_cases; c++) {
+        const bool other = view == GEMM && !rc && lones[k].lone.node.tune.fwd != CLN_CONV_GEMM; /* the device cannot run it */
+        for (int c = 0; c < lones[k].n_cases && !other; c++) {
             lones[k].cases[c].foreign = view == GEMM;
             cases[n_cases++] = lones[k].cases[c];
         }

@@ -43,9 +43,11 @@ static void default_shapes(norms_bench *b)
 static int set_option(void *arg, const char *name, const char *value, cln_error *err)
 {
     norms_bench *b = arg;
-    int d[4], count;
-    if (!strcmp(name, "groups"))
-        return cln_option_integers("groups", value, 1, 65536, b->groups, MAX_GROUPS, &b->n_groups, err);
+    int d[4] = {0}, count;
+    if (!strcmp(name, "groups")) {
+        const int failed = cln_option_integers("groups", value, 1, 65536, b->groups, MAX_GROUPS, &b->n_groups, err);
+        return failed ? failed : cln_option_distinct("groups", b->groups, b->n_groups, err);
+    }
     int rc = cln_option_integers("shape", value, 1, 65536, d, 4, &count, err);
     if (!rc && count != 4)
         rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--shape: '%s' is not N,C,H,W", value);
@@ -53,8 +55,12 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
         rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--shape: '%s' has more than a billion values", value);
     if (!rc && b->n_shapes == MAX_SHAPES)
         rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--shape: more than %d shapes", MAX_SHAPES);
+    const cln_shape shape = {d[0], d[2], d[3], d[1]};
+    for (int i = 0; i < b->n_shapes && !rc; i++)
+        if (!memcmp(&b->shapes[i], &shape, sizeof shape))
+            rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--shape: '%s' is there twice", value);
     if (!rc)
-        b->shapes[b->n_shapes++] = (cln_shape){d[0], d[2], d[3], d[1]};
+        b->shapes[b->n_shapes++] = shape;
     return rc;
 }
 
@@ -141,7 +147,7 @@ static void print_table(const norms_bench *b, double seconds)
         const cln_bench_row *r = &b->report.rows[i];
         char time[16];
         const bool forward = !strcmp(r->direction, "forward");
-        const double values = r->bytes / (forward ? 2 : 3) / sizeof(float);
+        const double tensors = forward || !strcmp(r->norm, "none") ? 2 : 3, values = r->bytes / tensors / sizeof(float);
         if (i && strcmp(last, r->what))
             printf("\n");
         printf("%-18s %-6s %-9s %9s%s %10.1f %12.3f %5.0f %%\n", strcmp(last, r->what) ? r->what : "", r->norm,
@@ -149,8 +155,8 @@ static void print_table(const norms_bench *b, double seconds)
                1e-9 * r->bytes / r->median, 1e9 * r->median / values, 100 * r->ceiling / r->median);
         last = r->what;
     }
-    printf("\nGB/s of algorithmic bytes: x read and y written forward; x and dy read, dx written backward. The\n"
-           "ceiling is the copy bandwidth for that working set. %d rows in %.0f s; ~: noisy, coefficient of\nvariation above %d %%, or "
+    printf("\nGB/s of algorithmic bytes: x read and y written forward; x and dy read, dx written backward\n"
+           "(none: dy read, dx written). The ceiling is the copy bandwidth for that working set. %d rows in %.0f s; ~: noisy, coefficient of\nvariation above %d %%, or "
            "medians of the halves of the samples more than %d %% apart\n",
            b->report.n_rows, seconds, CLN_BENCH_NOISY_PERCENT, CLN_BENCH_DRIFT_PERCENT);
 }
@@ -177,6 +183,8 @@ int cln_bench_norms(int argc, char **argv)
     const int status = cln_bench_parse(argc, argv, &b.o, help, flags, set_option, &b);
     if (status >= 0)
         return status;
+    if (b.o.model[0] || b.o.n_batches)
+        return cln_cli_usage("bench norms", "--model, --batch: the shapes stand for themselves (--shape)");
     int rc = cln_bench_open(&b.o, &b.dev, &err);
     if (!rc) {
         cln_bench_context_fill(&b.report.context, b.dev, argc, argv);

@@ -68,11 +68,13 @@ static void print_table(const cln_device_info *d, const cln_bench_peaks *p)
 }
 
 /* One value as a row: the best time that was seen for so many operations or bytes. */
-static int add_row(cln_bench_report *r, const char *what, const char *direction, double seconds, double flops, double bytes,
-                   cln_error *err)
+static int add_row(cln_bench_report *r, const cln_bench_options *o, const char *what, const char *direction, double seconds,
+                   double flops, double bytes, cln_error *err)
 {
     cln_bench_row row = {.flops = flops, .bytes = bytes, .per_round = 1, .repetitions = 1, .n_samples = 1, .event = NAN};
     cln_bench_row_name(&row, "peak", what, "-", direction);
+    if (!cln_bench_wanted(o, row.name))
+        return CLN_OK;
     row.samples = malloc(sizeof *row.samples);
     if (!row.samples)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
@@ -84,21 +86,21 @@ static int add_row(cln_bench_report *r, const char *what, const char *direction,
     return rc;
 }
 
-static int add_rows(cln_bench_report *r, cln_error *err)
+static int add_rows(cln_bench_report *r, const cln_bench_options *o, cln_error *err)
 {
     const cln_bench_peaks *p = &r->context.peaks;
-    int rc = add_row(r, "fma", "float32", 1e9 / p->flops, 1e9, 0, err);
+    int rc = add_row(r, o, "fma", "float32", 1e9 / p->flops, 1e9, 0, err);
     for (int i = 0; i < p->n_bandwidth && !rc; i++) {
         const double bytes = p->bandwidth[i].bytes;
         char what[32];
         snprintf(what, sizeof what, "%.0fKiB", bytes / 1024);
-        rc = add_row(r, what, "copy", bytes / p->bandwidth[i].copy, 0, bytes, err);
+        rc = add_row(r, o, what, "copy", bytes / p->bandwidth[i].copy, 0, bytes, err);
         if (!rc)
-            rc = add_row(r, what, "read", bytes / p->bandwidth[i].read, 0, bytes, err);
+            rc = add_row(r, o, what, "read", bytes / p->bandwidth[i].read, 0, bytes, err);
     }
     if (!rc)
-        rc = add_row(r, "launch", "batched", p->launch, 0, 0, err);
-    return rc ? rc : add_row(r, "launch", "waited", p->round_trip, 0, 0, err);
+        rc = add_row(r, o, "launch", "batched", p->launch, 0, 0, err);
+    return rc ? rc : add_row(r, o, "launch", "waited", p->round_trip, 0, 0, err);
 }
 
 int cln_bench_peak(int argc, char **argv)
@@ -110,13 +112,17 @@ int cln_bench_peak(int argc, char **argv)
     const int status = cln_bench_parse(argc, argv, &o, help, NULL, NULL, NULL);
     if (status >= 0)
         return status;
+    if (o.model[0] || o.n_batches || o.n_norms || o.plot)
+        return cln_cli_usage("bench peak", "--model, --batch, --norm, --plot: they have no part in it");
     int rc = cln_bench_open(&o, &dev, &err);
     if (!rc) {
         cln_bench_context_fill(&report.context, dev, argc, argv);
         rc = cln_bench_peaks_measure(dev, o.min_time, &report.context.peaks, &err);
     }
     if (!rc)
-        rc = add_rows(&report, &err);
+        rc = add_rows(&report, &o, &err);
+    if (!rc && !report.n_rows)
+        rc = CLN_FAIL(&err, CLN_ERR_ARGUMENT, "no row is left: --filter fits none");
     if (!rc && !cln_bench_quiet(&o))
         print_table(&dev->info, &report.context.peaks);
     if (!rc)

@@ -27,13 +27,13 @@ static const struct {
                   [OTHERS] = {"others", &CLN_GREY}};
 
 enum { ALONE, STAGE, VIEWS };
-static const char *const views[VIEWS] = {"alone", "stage"};
+static const char *const views[VIEWS][3] = {[ALONE] = {"alone", "norms", "gemm"}, [STAGE] = {"stage"}};
 static const char *const view_labels[VIEWS] = {"a layer alone", "a stage"};
 
 /* What a row does, by the words of its name, "3.conv+norm+relu": a convolution where there is one, else a norm. */
 static kind kind_of(const cln_bench_row *row)
 {
-    kind best = OTHERS;
+    kind best = strcmp(row->view, "norms") == 0 ? NORMS : OTHERS; /* there its name is that of a shape */
     char word[64];
 
     for (const char *s = row->what; *s != '\0';) {
@@ -55,10 +55,14 @@ static kind kind_of(const cln_bench_row *row)
     return best;
 }
 
-static bool has_place(const cln_bench_row *row, const char *view)
+static bool has_place(const cln_bench_row *row, int view)
 {
-    return cln_plot_usable(row, view) && row->flops > 0 && row->bytes > 0 &&
-           row->direction[0] != '\0' && strcmp(row->direction, "-") != 0;
+    bool there = false;
+
+    for (int i = 0; i < 3 && views[view][i] != NULL; i++)
+        there = there || cln_plot_usable(row, views[view][i]);
+    return there && row->flops > 0 && row->bytes > 0 && row->direction[0] != '\0' &&
+           strcmp(row->direction, "-") != 0;
 }
 
 /* ---- dots -------------------------------------------------------------------------------------- */
@@ -143,7 +147,7 @@ static void dots_add(dots *d, const cln_bench_report *r, int view, kind k)
 
     for (int i = 0; i < r->n_rows; i++) {
         const cln_bench_row *row = &r->rows[i];
-        if (!has_place(row, views[view]) || kind_of(row) != k)
+        if (!has_place(row, view) || kind_of(row) != k)
             continue;
         d->x[d->n] = row->flops / row->bytes;
         d->y[d->n] = row->flops / row->median / GIGA;
@@ -168,7 +172,7 @@ static void dots_legend(dots *d, const cln_bench_report *r)
 
     for (int i = 0; i < r->n_rows; i++)
         for (int v = 0; v < VIEWS; v++)
-            if (has_place(&r->rows[i], views[v]))
+            if (has_place(&r->rows[i], v))
                 kind_there[kind_of(&r->rows[i])] = view_there[v] = true;
     for (int k = 0; k < KINDS; k++)
         if (kind_there[k]) {
@@ -203,7 +207,7 @@ static int dots_collect(dots *d, const cln_bench_report *r, const char *path, cl
             dots_add(d, r, v, (kind)k);
     return d->n > 0 ? 0
                     : CLN_FAIL(err, CLN_ERR_ARGUMENT,
-                               "no rows of view alone or stage with FLOPs and bytes to plot");
+                               "no rows of layers or stages with FLOPs and bytes to plot");
 }
 
 /* ---- roofs ------------------------------------------------------------------------------------- */
@@ -299,7 +303,7 @@ int cln_bench_plot_roofline(const cln_bench_report *r, const char *path, cln_err
         rc = roofs_make(&roof, &r->context.peaks, err);
     if (rc == 0) {
         const double top = room * top_of(&d, &r->context.peaks);
-        cln_plot_footnote(r, views[ALONE], views[STAGE], foot);
+        cln_plot_footnote(r, "alone", "stage", foot);
         const cln_panel panel = {
             .x = {.label = "arithmetic intensity (FLOP per byte)",
                   .log = true,

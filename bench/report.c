@@ -134,6 +134,19 @@ const cln_bench_row *cln_bench_report_find(const cln_bench_report *r, const char
     return NULL;
 }
 
+/* The norm of a row of `bench norms`, its groups and its shape: "gn --groups 4 --shape 128,32,16,16". */
+static bool append_shape(char *out, size_t size, const cln_bench_row *row)
+{
+    const size_t word = strcspn(row->norm, "0123456789");
+    char norm[sizeof row->norm], shape[sizeof row->what];
+    snprintf(norm, sizeof norm, "%.*s", (int)word, row->norm);
+    snprintf(shape, sizeof shape, "%s", row->what);
+    for (char *at = shape; *at; at++)
+        *at = *at == 'x' ? ',' : *at;
+    return append(out, size, norm) && (!row->norm[word] || (append(out, size, " --groups ") && append(out, size, row->norm + word))) &&
+           append(out, size, " --shape ") && append_word(out, size, shape, false);
+}
+
 /* The norm that the row is of; all that were asked for where it is of none, since they may have named it. */
 static bool append_norms(char *out, size_t size, const cln_bench_options *o,
                          const cln_bench_row *row)
@@ -142,6 +155,8 @@ static bool append_norms(char *out, size_t size, const cln_bench_options *o,
     if (!own && o->n_norms < 1)
         return true;
     bool fits = append(out, size, " --norm ");
+    if (own && strcmp(row->view, "norms") == 0) /* gn4: group norm by 4 groups */
+        return fits && append_shape(out, size, row);
     if (own)
         return fits && append_word(out, size, row->norm, false);
     for (int i = 0; i < o->n_norms && fits; i++)

@@ -211,10 +211,12 @@ static void print_rates(const step_bench *b, const char *view, const char *title
 
 static const struct {
     const char *kind;
-    const char *prefixes[3]; /* of kernels' names */
+    const char *prefixes[4]; /* of kernels' names */
 } kinds[] = {
-    {"convolution forward", {"conv_fwd"}},
-    {"convolution backward-data", {"conv_bwd_data", "conv_flip", "conv_bwd_col2im"}},
+    {"convolution forward", {"conv_fwd", "conv_fold"}},
+    {"convolution backward-data", {"conv_bwd_data", "conv_flip", "conv_bwd_col2im", "conv_transpose"}},
+    {"1x1 convolution backward", {"conv_bwd_pointwise"}},
+    {"weight standardisation", {"conv_standard"}},
     {"convolution backward-params", {"conv_bwd_"}},
     {"depthwise convolution", {"depthwise_"}},
     {"norm, ReLU, pool forward", {"norm_fwd"}},
@@ -231,7 +233,7 @@ enum { KINDS = sizeof kinds / sizeof kinds[0] };
 static int kind_of(const char *kernel)
 {
     for (int k = 0; k < KINDS; k++)
-        for (int p = 0; p < 3 && kinds[k].prefixes[p]; p++)
+        for (int p = 0; p < 4 && kinds[k].prefixes[p]; p++)
             if (!strncmp(kernel, kinds[k].prefixes[p], strlen(kinds[k].prefixes[p])))
                 return k;
     return KINDS;
@@ -318,12 +320,13 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
 static int run(step_bench *b, cln_error *err)
 {
     int rc = cln_dataset_open("sample", &b->data, err);
+    for (int i = 0; i < b->o.n_batches && !rc; i++)
+        if (b->o.batches[i] > (int)b->data->n_train)
+            rc = CLN_FAIL(err, CLN_ERR_ARGUMENT, "--batch: %d: the sample has only %zu images", b->o.batches[i],
+                          (size_t)b->data->n_train);
     if (!rc)
         rc = cln_bench_peaks_measure(b->dev, 1.0, &b->report.context.peaks, err);
     for (int i = 0; i < b->o.n_batches && !rc; i++) {
-        if (b->o.batches[i] > (int)b->data->n_train)
-            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--batch: %d: the sample has only %zu images", b->o.batches[i],
-                            (size_t)b->data->n_train);
         rc = bench_batch(b, b->o.batches[i], err);
         if (rc == CLN_ERR_DEVICE_MEMORY && i > 0) { /* the smaller ones are worth having */
             fprintf(stderr, "clnorm: batch %d is left out: %s\n", b->o.batches[i], err->text);

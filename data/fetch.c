@@ -103,9 +103,11 @@ static int open_part(job *j, cln_error *err)
     j->fd = open(j->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (j->fd < 0)
         return CLN_FAIL(err, CLN_ERR_IO, "%s: %s", j->part, strerror(errno));
+    const bool locked = flock(j->fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno != EWOULDBLOCK)
+        return CLN_FAIL(err, CLN_ERR_IO, "%s cannot be locked: %s; a file system that can is needed", j->part, strerror(errno));
     /* Another fetch may have renamed the file between open and lock. */
-    if (flock(j->fd, LOCK_EX | LOCK_NB) || fstat(j->fd, &opened) || stat(j->part, &named) ||
-        opened.st_ino != named.st_ino)
+    if (!locked || fstat(j->fd, &opened) || stat(j->part, &named) || opened.st_ino != named.st_ino)
         return CLN_FAIL(err, CLN_ERR_BUSY, "%s: another clnorm fetch is at work here", j->part);
     if (!S_ISREG(opened.st_mode))
         return CLN_FAIL(err, CLN_ERR_IO, "%s: not a file", j->part);

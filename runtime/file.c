@@ -230,11 +230,31 @@ static int open_temporary(cln_writer *w, cln_error *err)
     return 0;
 }
 
+/* What the new file takes the place of: behind a symbolic link its target; never a device, as root could. */
+static int find_place(cln_writer *w, cln_error *err)
+{
+    struct stat st;
+
+    if (stat(w->path, &st) != 0)
+        return 0; /* it is new, or what follows tells */
+    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return CLN_FAIL(err, CLN_ERR_IO, "%s is a device or a pipe: choose the name of a file", w->path);
+    if (lstat(w->path, &st) != 0 || !S_ISLNK(st.st_mode))
+        return 0;
+    char *target = realpath(w->path, NULL);
+    const int n = target == NULL ? -1 : snprintf(w->path, sizeof w->path, "%s", target);
+    const int why = target == NULL ? errno : ENAMETOOLONG;
+    free(target);
+    return n >= 0 && (size_t)n < sizeof w->path ? 0 : cln_file_error(err, "cannot write", w->path, why);
+}
+
 int cln_writer_open(cln_writer *w, const char *path, cln_error *err)
 {
     w->file = NULL;
     w->temporary[0] = '\0';
     int rc = cln_path_join(w->path, sizeof w->path, "", path, err);
+    if (rc == 0)
+        rc = find_place(w, err);
     return rc != 0 ? rc : open_temporary(w, err);
 }
 

@@ -266,7 +266,7 @@ END_TEST
 START_TEST(no_rows)
 {
     static const char *const says[PLOTS] = {
-        "no rows of view stage to plot", "no rows of view alone or stage",
+        "no rows of view stage to plot", "no rows of layers or stages",
         "no rows of view step or infer to plot", "no rows of view stage to plot"};
     report *t = invented_context();
 

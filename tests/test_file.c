@@ -159,6 +159,25 @@ START_TEST(temporary_names)
 }
 END_TEST
 
+/* A link keeps its name and gets its target replaced; what is no file is left alone, though root could replace it. */
+START_TEST(links_and_devices)
+{
+    struct stat info;
+
+    put_text("target", "old");
+    ck_assert_int_eq(symlink("target", at("link")), 0);
+    OK(cln_file_write_atomic(at("link"), "new", 3, &err));
+    holds_text("target", "new");
+    ck_assert_int_eq(lstat(at("link"), &info), 0);
+    ck_assert(S_ISLNK(info.st_mode));
+    ck_assert_int_eq(mkfifo(at("pipe"), 0600), 0);
+    failed(cln_file_write_atomic(at("pipe"), "x", 1, &err), CLN_ERR_IO, "a device or a pipe");
+    ck_assert_int_eq(lstat(at("pipe"), &info), 0);
+    ck_assert(S_ISFIFO(info.st_mode));
+    failed(cln_file_write_atomic("/dev/null", "x", 1, &err), CLN_ERR_IO, "a device or a pipe");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("file");
@@ -168,6 +187,7 @@ int main(void)
     tcase_add_test(t, folders);
     tcase_add_test(t, whole_reads);
     tcase_add_test(t, atomic_writes);
+    tcase_add_test(t, links_and_devices);
     tcase_add_test(t, appended_lines);
     tcase_add_test(t, hashes);
     tcase_add_test(t, temporary_names);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../json.h"
 #include "../program.h"
 #include "../run.h"
 #include "../ops/conv.h"
@@ -193,11 +194,21 @@ static bool other_class_is_good(const doctor *d, const char *good)
     return !d->class && !d->only[0] && failures_of(d, good) == 0 && failures_of(d, "") == 0;
 }
 
+static int passed(const doctor *d)
+{
+    int n = 0;
+    for (int i = 0; i < d->n; i++)
+        n += d->results[i].outcome == PASSED;
+    return n;
+}
+
 static const char *advice(const doctor *d)
 {
     const int vector = failures_of(d, "vector"), simt = failures_of(d, "simt"),
               gemm = failures_of(d, "gemm"),
               special = failures_of(d, "winograd") + failures_of(d, "pointwise"), tile = failures_of(d, "tile");
+    if (!d->failed && passed(d) == 0)
+        return "nothing was checked: leave out --only, --class or --cases";
     if (!d->failed)
         return "this device computes what it should";
     if (vector && other_class_is_good(d, "simt"))
@@ -228,12 +239,9 @@ static const char *advice(const doctor *d)
 static void print_verdict(const doctor *d, double seconds)
 {
     char list[512];
-    int skipped = 0;
-    for (int i = 0; i < d->n; i++)
-        skipped += d->results[i].outcome == SKIPPED;
     list_failures(d, list, sizeof list);
     printf("\n%d checks in %.1f s: %d passed, %d failed, %d skipped\n", d->n, seconds,
-           d->n - d->failed - skipped, d->failed, skipped);
+           passed(d), d->failed, d->n - passed(d) - d->failed);
     if (d->failed)
         printf("FAILED: %s\n", list);
     printf("%s\n", advice(d));
@@ -244,15 +252,20 @@ static void print_verdict(const doctor *d, double seconds)
 static json_t *row_json(const result *r)
 {
     const cln_verdict *v = &r->verdict;
+    bool whole = true;
     json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:i, s:f}", "check", r->check->op, "kernels",
                             r->check->kernels, "what", r->check->what, "outcome",
                             outcome_names[r->outcome], "cases", v->cases, "seconds", r->seconds);
     if (row && v->allowed > 0) { /* JSON has no NaN: null */
-        json_object_set_new(row, "error", isfinite(v->error) ? json_real(v->error) : json_null());
-        json_object_set_new(row, "allowed", json_real(v->allowed));
+        whole = !json_object_set_new(row, "error", isfinite(v->error) ? json_real(v->error) : json_null()) && whole;
+        whole = !json_object_set_new(row, "allowed", json_real(v->allowed)) && whole;
     }
     if (row && v->first[0])
-        json_object_set_new(row, "text", cln_run_text(v->first));
+        whole = !json_object_set_new(row, "text", cln_run_text(v->first)) && whole;
+    if (!whole) {
+        json_decref(row);
+        row = NULL;
+    }
     return row;
 }
 
@@ -261,17 +274,16 @@ static int write_json(const doctor *d, cln_error *err)
     const cln_device_info *info = &d->dev->info;
     json_t *rows = json_array();
     for (int i = 0; i < d->n; i++)
-        json_array_append_new(rows, row_json(&d->results[i]));
+        rows = cln_json_append(rows, row_json(&d->results[i]));
     json_t *root =
-        json_pack("{s:s, s:{s:i, s:s, s:s, s:s, s:s}, s:o, s:b, s:s}", "version", CLNORM_VERSION,
-                  "device", "index", info->index, "name", info->name, "platform",
-                  info->platform_name, "driver", info->driver, "opencl", info->version, "checks",
-                  rows, "passed", d->failed == 0, "advice", advice(d));
-    if (!root)
-        return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    const int failed = json_dump_file(root, d->json, JSON_INDENT(2));
+        json_pack("{s:s, s:{s:i, s:o, s:o, s:o, s:o}, s:o, s:b, s:s}", "version", CLNORM_VERSION,
+                  "device", "index", info->index, "name", cln_run_text(info->name), "platform",
+                  cln_run_text(info->platform_name), "driver", cln_run_text(info->driver), "opencl",
+                  cln_run_text(info->version), "checks", rows, "passed", d->failed == 0 && passed(d) > 0, "advice",
+                  advice(d));
+    const int rc = root ? cln_json_write(d->json, root, err) : CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
     json_decref(root);
-    return failed ? CLN_FAIL(err, CLN_ERR_IO, "%s: cannot be written", d->json) : CLN_OK;
+    return rc;
 }
 
 /* ---- the command --------------------------------------------------------------------------------- */
@@ -279,16 +291,19 @@ static int write_json(const doctor *d, cln_error *err)
 static int set_only(doctor *d, const char *text)
 {
     char copy[200], *rest = NULL;
+    int words = 0;
     snprintf(copy, sizeof copy, "%s", text);
     if (strlen(text) >= sizeof copy || !*text)
         return cln_cli_usage("doctor", "--only: the list is %s", *text ? "too long" : "empty");
-    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest), words++) {
         bool known = false;
         for (int i = 0; i < d->n_checks; i++)
             known = known || strcmp(d->checks[i].op, word) == 0;
         if (!known)
             return cln_cli_usage("doctor", "--only: there is no check '%s'", word);
     }
+    if (words == 0)
+        return cln_cli_usage("doctor", "--only: the list is empty");
     snprintf(d->only, sizeof d->only, ",%s,", text);
     return -1;
 }
@@ -372,5 +387,5 @@ int cln_cmd_doctor(int argc, char **argv)
     cln_device_close(d.dev);
     if (rc)
         return cln_cli_fail(&err);
-    return d.failed ? cln_cli_status(CLN_ERR_DEVICE) : CLN_EXIT_OK;
+    return d.failed || passed(&d) == 0 ? cln_cli_status(CLN_ERR_DEVICE) : CLN_EXIT_OK;
 }

@@ -1,6 +1,7 @@
 /* clnorm eval: how good a trained model is, class by class. */
 #include <getopt.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,8 +202,8 @@ static int print_json(const evaluation *e, const cln_evaluation *r, const int *m
         whole = !json_array_append_new(classes, json_pack("{s:s, s:f}", "name", e->data->class_names[i], "accuracy",
                                                           total ? 100.0 * matrix[i * k + i] / total : 0.0)) && whole;
     }
-    json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:f, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
-                            "accuracy", r->acc, "loss", r->loss, "classes", classes, "confusion", rows);
+    json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:o, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
+                            "accuracy", r->acc, "loss", isfinite(r->loss) ? json_real(r->loss) : json_null(), "classes", classes, "confusion", rows);
     whole = (!e->flip || !json_object_set_new(all, "accuracy_flip", json_real(r->acc_flip))) && whole;
     if (!whole) {
         json_decref(all);

@@ -67,6 +67,11 @@ check "100 columns" narrow out
 for name in norms/2x8x4x4/gn8/forward norms/1x6x5x5/gn2/backward norms/1x6x5x5/none/forward; do
     check "a row $name" grep -Fq "\"name\": \"$name\"" norms.json
 done
+works bench norms --shape 2,8,4,4 --norm bn,gn --min-time 0.001 --plot norms.png
+check "norms under the roofs" test -s norms.png
+command=$(grep -F '"name": "norms/2x8x4x4/gn8/forward"' norms.json | sed 's/.*"command": "\(.*\)"[,}].*/\1/; s/\\\\/\\/g')
+(eval "set -- $command"; shift; "$program" "$@" --min-time 0.001 --json - >again.json 2>err)
+check "the row of a norm again" [ "$(names again.json)" = '"name": "norms/2x8x4x4/gn8/forward"' ]
 check "groups that do not divide" no grep -q 'norms/1x6x5x5/gn8' norms.json
 
 # ---- a slow kernel: norm_bwd_apply does its work four times
@@ -111,8 +116,12 @@ error 2 'takes one number' bench --batch 1,2
 error 2 "no row fits --filter 'nothing'" bench --batch 1 --view stage --norm bn --filter nothing
 error 2 'filter' bench --filter '('
 error 2 'is not a list of numbers' bench step --batch 1,x
-error 2 'only 2000 images' bench step --batch 4096 --norm bn
 error 2 'N,C,H,W' bench norms --shape 1,2,3
+error 2 'shape: .1,2,3,4. is there twice' bench norms --shape 1,2,3,4 --shape 1,2,3,4
+error 2 'batch: 8 is there twice' bench step --batch 8,8
+error 2 'only 2000 images' bench step --batch 2,4096
+error 2 'they have no part in it' bench peak --batch 8
+error 2 'the shapes stand for themselves' bench norms --model s8
 error 2 'min-time' bench --min-time 0
 error 2 'png' bench --batch 1 --min-time 0.001 --view alone --norm bn --roofline picture.jpg
 

@@ -27,6 +27,10 @@ last="clnorm doctor --only gap --json nowhere/x.json"
 clnorm doctor --only gap --class vector --json nowhere/x.json
 check "a file that cannot be written is status 9" [ "$status" -eq 9 ]
 check "--only and --class leave one check" grep -q '^1 checks ' out
+clnorm doctor --only training --cases small
+check "nothing to check is no success" [ "$status" -ne 0 ]
+check "it says so" grep -q '^nothing was checked: ' out
+error 2 'the list is empty' doctor --only ,
 
 # ---- kernels that compute wrongly
 # break_kernel FILE EDIT: CLNORM_CL_DIR becomes a copy of the kernels with that sed script done to FILE.

@@ -21,6 +21,9 @@ works bench peak --min-time 0.1 --json file.json
 check "table and file" grep -q 'GFLOP/s' out
 check "the file" grep -q '"benchmarks": \[' file.json
 
+works bench peak --min-time 0.1 --filter fma --json -
+check "one row alone" [ "$(grep -c '"name": "peak/' out)" -eq 1 ]
+
 error 2 'min-time' bench peak --min-time soon
 error 2 "unrecognized option '--frobnicate'" bench peak --frobnicate
 error 2 surplus bench peak surplus
