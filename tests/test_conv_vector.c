@@ -29,7 +29,7 @@ static void setup(void)
 {
     n_tensors = 0;
     random_state = 1;
-    device_open();
+    impl = NULL;
 }
 
 /* Every float of it and of the guards round it is poison. */
@@ -553,7 +553,8 @@ int main(void)
     Suite *suite = suite_create("conv_vector");
     TCase *c = tcase_create("conv_vector");
     tcase_set_timeout(c, 300); /* a cold compile on a busy machine */
-    tcase_add_checked_fixture(c, setup, device_close);
+    tcase_add_unchecked_fixture(c, device_open, device_close); /* one process: starting takes longer than most tests */
+    tcase_add_checked_fixture(c, setup, NULL);
     tcase_add_loop_test(c, forward_matches_the_reference, 0, COUNT(forward_shapes));
     tcase_add_test(c, statistics_survive_a_large_mean);
     tcase_add_loop_test(c, backward_data_matches_the_reference, 0, COUNT(backward_shapes));
@@ -562,6 +563,7 @@ int main(void)
     tcase_add_test(c, declines_what_it_cannot_do);
     suite_add_tcase(suite, c);
     SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_NORMAL);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

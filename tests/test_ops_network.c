@@ -85,7 +85,7 @@ int main(void)
 {
     Suite *suite = suite_create("network");
     TCase *tcase = tcase_create("device");
-    tcase_add_checked_fixture(tcase, device_open, device_close);
+    tcase_add_unchecked_fixture(tcase, device_open, device_close); /* one process: starting takes longer than most tests */
     tcase_set_timeout(tcase, 300); /* a cold cache means compiling */
     tcase_add_loop_test(tcase, networks, 0, 5 * CLN_NETWORKS);
     suite_add_tcase(suite, tcase);
@@ -97,6 +97,7 @@ int main(void)
     tcase_add_loop_test(special, bias_of_the_first, 0, 3);
     suite_add_tcase(suite, special);
     SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_ENV);
     const int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

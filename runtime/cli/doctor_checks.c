@@ -20,9 +20,15 @@ enum { NORMS = sizeof norms / sizeof norms[0] };
 
 /* ---- layers -------------------------------------------------------------------------------------- */
 
+static void choose_cases(const cln_doctor_check *check, cln_verdict *v)
+{
+    v->once = check->cases == CLN_CASES_SMALL;
+    v->most = v->once ? SMALL_MULS : 0;
+}
+
 static void check_layer(cln_device *dev, const cln_doctor_check *check, cln_verdict *v)
 {
-    v->most = check->cases == CLN_CASES_SMALL ? SMALL_MULS : 0;
+    choose_cases(check, v);
     for (const cln_case *c = cln_cases; c->line; c++)
         if ((c->doctor || check->cases != CLN_CASES_FEW) && cln_case_is(c, check->op)) {
             cln_case_check(dev, c, &check->tune, false, v);
@@ -34,7 +40,7 @@ static void check_stage(cln_device *dev, const cln_doctor_check *check, cln_verd
 {
     static const cln_stage_set others[] = {CLN_STAGE_SHAPES, CLN_STAGE_GROUPS, CLN_STAGE_VALUES,
                                            CLN_STAGE_EDGES};
-    v->most = check->cases == CLN_CASES_SMALL ? SMALL_MULS : 0;
+    choose_cases(check, v);
     cln_stage_check_set(dev, CLN_STAGE_DOCTOR, check->op, check->tune.cls, v);
     for (size_t i = 0; check->cases != CLN_CASES_FEW && i < sizeof others / sizeof others[0]; i++)
         cln_stage_check_set(dev, others[i], check->op, check->tune.cls, v);

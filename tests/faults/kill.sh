@@ -65,7 +65,10 @@ else
             while [ $k -le "$calls" ]; do
                 rm -rf run
                 CLN_FAULTS=$name:$site:$k:$way CLN_FAULTS_TOOL=libc with_tools train --quiet $few --out run
-                [ "$status" -ne 137 ] || survived run $few
+                if [ "$status" -eq 137 ]; then
+                    check "the fault killed it, not the clock" grep -q '^injected' log
+                    survived run $few
+                fi
                 [ "$form" = short ] && [ $k -lt "$calls" ] && k=$(((k + calls) / 2))
                 k=$((k + 1))
             done

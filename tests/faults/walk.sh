@@ -255,4 +255,5 @@ walk cold
 walk gemm
 [ "$form" = short ] || walk overwrite
 echo "$sites call sites, $walked runs, $injected faults"
+[ -n "$only" ] || check "nearly all runs met their fault" [ $((10 * injected)) -ge $((8 * walked)) ]
 finish

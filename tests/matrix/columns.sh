@@ -6,7 +6,7 @@
 rows=("limits, memory"
     "convolution, dense: vector" "convolution, dense: simt" "convolution, dense: winograd"
     "convolution, dense: pointwise" "convolution, dense: tile" "convolution, dense: gemm" "pooling: vector" "pooling: simt"
-    "norms, ReLU: vector" "norms, ReLU: simt" "add, dropout: vector" "add, dropout: simt"
+    "norms, activations: vector" "norms, activations: simt" "add, scale, dropout, sigmoid: vector" "add, scale, dropout, sigmoid: simt"
     "loss, optimisers: vector" "loss, optimisers: simt" "networks: vector" "networks: simt" "networks: winograd" "networks: pointwise" "networks: tile"
     "20 steps against recorded losses" "train and evaluate" "a planted fault is found" "no diagnostics")
 
@@ -96,8 +96,8 @@ doctor()
         /^(limits|memory) / { row = "limits, memory" }
         /^(conv|dwconv|dense) / { row = "convolution, dense: " $2 }
         /^(maxpool|avgpool|gap) / { row = "pooling: " $2 }
-        /^(bn|ln|gn|in|none|relu|silu|celu|gelu) / { row = "norms, ReLU: " $2 }
-        /^(add|dropout|sigmoid|scale) / { row = "add, dropout: " $2 }
+        /^(bn|ln|gn|in|none|relu|silu|celu|gelu) / { row = "norms, activations: " $2 }
+        /^(add|dropout|sigmoid|scale) / { row = "add, scale, dropout, sigmoid: " $2 }
         /^(loss|sgd|adamw|muon) / { row = "loss, optimisers: " $2 }
         /^network / { row = "networks: " $2 }
         /^training / { row = "20 steps against recorded losses" }
@@ -118,8 +118,9 @@ doctor()
 # weights DIR: the checksum of a run's weights.
 weights() { sed -n 's/.*"weights_sha256": "\(.*\)".*/\1/p' "$1/summary.json"; }
 
-# Each norm in each class: a run ends well, a second one gives the same bits, and evaluation runs on what it wrote.
-training()
+# Each norm in each class: a run ends well, a second one gives the same bits (but for the simulator, which does the same
+# twice), and evaluation runs on what it wrote.
+training() # COLUMN
 {
     local class norm run command fine
     for class in vector simt; do
@@ -129,9 +130,14 @@ training()
             command=("$program" train --quiet --data "$scratch/data" --model "$here/tiny.net" --norm "$norm"
                 --class "$class" --batch 16 --epochs 2 --out)
             on "${command[@]}" "$run" >"$dir/train" 2>&1 &&
-                on "${command[@]}" "$run-again" >>"$dir/train" 2>&1 &&
                 on "$program" eval "$run" --data "$scratch/data" >>"$dir/train" 2>&1 || fine=RED
-            [ "$(weights "$run")" ] && [ "$(weights "$run")" = "$(weights "$run-again")" ] || fine=RED
+            [ "$(weights "$run")" ] || fine=RED
+            case $1 in
+                oclgrind*) ;;
+                *)
+                    on "${command[@]}" "$run-again" >>"$dir/train" 2>&1 || fine=RED
+                    [ "$(weights "$run")" = "$(weights "$run-again")" ] || fine=RED ;;
+            esac
             [ $fine = ok ] || { echo "training with $norm, $class:"; tail -5 "$dir/train"; } >>"$dir/report"
             cell "train and evaluate" $fine 1
         done
@@ -184,10 +190,11 @@ check_part()
             planted "$1"
             doctor --cases small ;;
         *-doctor) if [ "$cases" = all ]; then doctor --cases all --full; else doctor --cases few; fi ;;
-        *) training ;;
+        *) training "$1" ;;
     esac
     case $1 in oclgrind*) diagnostics ;; esac
     echo "$2, $((SECONDS - began)) s" >>"$dir/report"
+    : >"$dir/whole"
 }
 
 # known COLUMN ROW: the entry of tests/matrix/known for it.
@@ -210,7 +217,7 @@ outcome()
 # table COLUMN ...: fails where a cell is red that is not known.
 table()
 {
-    local row column text status=0
+    local row column part text status=0
     printf '\n| check |'
     printf ' %s |' "$@"
     printf '\n|---|'
@@ -229,6 +236,9 @@ table()
     done
     for column in "$@"; do
         for row in "${rows[@]}"; do known "$column" "$row" | sed 's/|/: /g; s/^/\nknown: /'; done
+        for part in doctor training; do # one that stopped on the way has cells that say nothing of the rest
+            [ -e "$(folder "$column" $part)/whole" ] || { printf '\n%s: its %s did not end\n' "$column" $part; status=1; }
+        done
     done
     return $status
 }

@@ -187,7 +187,7 @@ static void make_values(const cln_lone *t, const cln_case *c, cln_case_values *v
 }
 
 int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune_request *request,
-                 bool accumulate, cln_case_values *v, cln_error *err)
+                 bool accumulate, int rounds, cln_case_values *v, cln_error *err)
 {
     const cln_pass pass = {
         .n = c->n ? c->n : c->in.n, .train = !c->eval, .seed = SEED, .step = STEP};
@@ -196,7 +196,7 @@ int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune
         return rc;
     make_values(t, c, v);
     uint64_t sums[2] = {0, 0};
-    for (int round = 0; round < 2 && !rc; round++) {
+    for (int round = 0; round < rounds && !rc; round++) {
         rc = upload(t, v, accumulate, err);
         rc = rc ? rc : cln_lone_forward(t, &pass, err);
         rc = rc ? rc : cln_lone_backward(t, &pass, err);
@@ -211,7 +211,7 @@ int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune
                 sums[round] = (sums[round] ^ bits) * 0x100000001b3u + (uint64_t)k;
             }
     }
-    return rc || sums[0] == sums[1]
+    return rc || sums[0] == sums[rounds - 1]
                ? rc
                : CLN_FAIL(err, CLN_ERR_INTERNAL, "a second run gave other bits");
 }
@@ -414,7 +414,7 @@ void cln_case_check(cln_device *dev, const cln_case *c, const cln_tune_request *
     if ((v->most > 0 && case_muls(c) > v->most) || !covered(dev, c, request))
         return;
     v->cases++;
-    int rc = cln_case_run(&t, dev, c, request, accumulate, &values, &err);
+    int rc = cln_case_run(&t, dev, c, request, accumulate, v->once ? 1 : 2, &values, &err);
     if (!cln_verdict_call(v, rc, where, &err))
         check_values(v, where, c, &t, accumulate, &values);
     cln_case_values_free(&values);

@@ -31,10 +31,10 @@ typedef struct cln_case_values {
 } cln_case_values;
 void cln_case_values_free(cln_case_values *v);
 
-/* Runs the case twice on a layer of its own; a second run that gives other bits is CLN_ERR_INTERNAL. *t and *v are the
- * caller's to free, on failure too. */
+/* Runs the case once or twice (`rounds`) on a layer of its own; a second run that gives other bits is CLN_ERR_INTERNAL. *t
+ * and *v are the caller's to free, on failure too. */
 int cln_case_run(cln_lone *t, cln_device *dev, const cln_case *c, const cln_tune_request *request,
-                 bool accumulate, cln_case_values *v, cln_error *err);
+                 bool accumulate, int rounds, cln_case_values *v, cln_error *err);
 
 /* The same against the reference. */
 void cln_case_check(cln_device *dev, const cln_case *c, const cln_tune_request *request,

@@ -6,11 +6,12 @@
 #include "tensor.h"
 
 /* How many of its cases a check runs: the few that `clnorm doctor` runs (their kernels are those of a network of 16n
- * channels), those of all cases that are small (for simulators of devices), or all of them, as the tests do. */
+ * channels), those of all cases that are small (for simulators of devices, and each once), or all of them, as the tests do. */
 typedef enum cln_cases_wanted { CLN_CASES_FEW, CLN_CASES_SMALL, CLN_CASES_ALL } cln_cases_wanted;
 
 typedef struct cln_verdict {
     double most; /* a case whose forward pass takes more multiplications is left out; 0: none is */
+    bool once;   /* a case is not run again to see whether it gives the same bits: on a simulator nothing could differ */
     int cases, failures;
     /* Of the comparison that came closest to what is allowed, or exceeded it most: max |difference| / max |reference|.
      * Both 0 where only bits were compared. */
