@@ -156,8 +156,8 @@ static void print_table(const norms_bench *b, double seconds)
         last = r->what;
     }
     printf("\nGB/s of algorithmic bytes: x read and y written forward; x and dy read, dx written backward\n"
-           "(none: dy read, dx written). The ceiling is the copy bandwidth for that working set. %d rows in %.0f s; ~: noisy, coefficient of\nvariation above %d %%, or "
-           "medians of the halves of the samples more than %d %% apart\n",
+           "(none: dy read, dx written). The ceiling is the copy bandwidth for that working set. %d rows in\n%.0f s; ~: noisy, "
+           "coefficient of variation above %d %%, or medians of\nthe halves of the samples more than %d %% apart\n",
            b->report.n_rows, seconds, CLN_BENCH_NOISY_PERCENT, CLN_BENCH_DRIFT_PERCENT);
 }
 

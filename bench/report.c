@@ -179,7 +179,7 @@ void cln_bench_repeat(const cln_bench_options *o, const cln_bench_row *row, char
         fits = append(out, size, " --device ") && append_word(out, size, o->device, false);
     if (o->model[0] && fits)
         fits = append(out, size, " --model ") && append_word(out, size, o->model, false);
-    if (row->batch > 0 && fits)
+    if (row->batch > 0 && strcmp(row->view, "norms") != 0 && fits) /* there the shape has it */
         fits = append(out, size, number);
     fits = fits && append_norms(out, size, o, row) && append(out, size, o->flags) && append(out, size, " --filter ") &&
            append_word(out, size, pattern, true);

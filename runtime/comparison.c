@@ -171,7 +171,8 @@ static int most_common(const cln_comparison *c, const char *model, int batch, in
     return best;
 }
 
-static void add_base(cln_comparison *c, const char *model)
+/* Returns the model's batch. */
+static int add_base(cln_comparison *c, const char *model)
 {
     const int batch = most_common(c, model, 0, batch_of, BASE_BATCH);
     const int groups = most_common(c, model, batch, groups_of, BASE_GROUPS);
@@ -180,6 +181,7 @@ static void add_base(cln_comparison *c, const char *model)
         if (belongs(g, model, batch) && (!g->groups || g->groups == groups))
             c->base[c->n_base++] = g;
     }
+    return batch;
 }
 
 static int list_base(cln_comparison *c, cln_error *err)
@@ -191,8 +193,11 @@ static int list_base(cln_comparison *c, cln_error *err)
         bool first = true;
         for (int k = 0; k < i && first; k++)
             first = strcmp(c->groups[k].model, c->groups[i].model) != 0;
-        if (first)
-            add_base(c, c->groups[i].model);
+        if (!first)
+            continue;
+        const int batch = add_base(c, c->groups[i].model);
+        c->several_models = i > 0;
+        c->base_batch = i > 0 ? c->base_batch : batch;
     }
     return c->n_base <= MAX_BASE ? CLN_OK
                                  : CLN_FAIL(err, CLN_ERR_ARGUMENT, "%d kinds of runs side by side: at most %d are compared",
@@ -207,9 +212,6 @@ bool cln_comparison_begins(const cln_comparison *c, int i)
 /* What tells a group from the others, beyond its norm; the batch where it is not that of the first model's base. */
 static void make_labels(cln_comparison *c)
 {
-    const int batch = c->n_base ? c->base[0]->batch : 0;
-    for (int i = 1; i < c->n_base; i++)
-        c->several_models = c->several_models || cln_comparison_begins(c, i);
     for (int i = 0; i < c->n_groups; i++) {
         cln_group *g = &c->groups[i];
         char text[24] = "", model[72] = "", number[16] = "";
@@ -217,7 +219,7 @@ static void make_labels(cln_comparison *c)
         for (int k = 0; k < i; k++) /* other settings, the same norm, batch and groups */
             alike += strcmp(c->groups[k].norm, g->norm) == 0 && strcmp(c->groups[k].model, g->model) == 0 &&
                      c->groups[k].batch == g->batch && c->groups[k].groups == g->groups;
-        if (g->batch != batch)
+        if (g->batch != c->base_batch)
             snprintf(text, sizeof text, ", batch %d", g->batch);
         if (c->several_models)
             snprintf(model, sizeof model, "%.30s, ", g->model);

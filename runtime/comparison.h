@@ -31,6 +31,7 @@ typedef struct cln_comparison {
     /* In each of these the groups stay in the order in which norms first came. */
     const cln_group **base; /* model by model, its groups at one batch and number of groups: 128 and 4 where it has such runs, */
     int n_base;             /* else those of most of its runs; at least one */
+    int base_batch;         /* of the first model */
     bool several_models;
     cln_pair *pairs;        /* of base groups of one model */
     int n_pairs;

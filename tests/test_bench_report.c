@@ -417,6 +417,7 @@ START_TEST(rows_are_repeated_by_a_command)
     ck_assert_str_eq(text, "");
     o = (cln_bench_options){.title = "clnorm bench norms", .norms = {"bn", "gn"}, .n_norms = 2};
     cln_bench_row_name(&row, "norms", "128x32x16x8", "gn4", "backward");
+    row.batch = 128;
     cln_bench_repeat(&o, &row, text, sizeof text);
     ck_assert_str_eq(text, "clnorm bench norms --norm gn --groups 4 --shape 128,32,16,8 --filter '^norms/128x32x16x8/gn4/backward$'");
 }

@@ -51,9 +51,12 @@ kill -KILL "${members%% *}"
 ended
 check "one of them killed: status 17" [ "$status" -eq 17 ]
 check "one of them killed: it says so" grep -q 'was ended by signal 9 .*the same command goes on' err
+works study $small --jobs 2 --limit 4096 --out orphans
+check "it goes on" at_least_done orphans 6
+rm -rf orphans
 start study $small --jobs 2 --limit 4096 --out orphans
 two_members() { [ "$(pgrep -P "$process" | wc -w)" -eq 2 ]; }
-check "it goes on" wait_for 60 two_members
+check "two again" wait_for 60 two_members
 members=$(pgrep -P "$process" | tr '\n' ' ')
 kill -KILL "$process"
 ended

@@ -175,7 +175,7 @@ def tune():
         yield "ok-table", f.read()
     yield "ok-forms", b"* * 0x1p3 gemm\r\n\tsimt bwd_params 1e8\tsimt\n\n#\nvector fwd inf vector\n"
     yield "ok-shapes", (b"# clnorm tune 1 0\nvector fwd 16->32,3x3/1,32x32 winograd\nsimt bwd_params 100000->10,1x1/2,1x1 gemm\n"
-                        b"vector micro =5631360 32\n* micro 0 batch\n* micro 1e99 65536\n# end\n")
+                        b"vector micro =5631360 32\n* micro 0 batch\n* micro 1e99 65535\n# end\n")
     yield "bad-shape", b"vector fwd 16->32,3x5/1,32x32 simt\n"
     yield "bad-far", b"vector fwd 99999999999999999999->32,3x3/1,32x32 simt\n"
     yield "bad-micro", b"vector micro 0 65537\n"
