@@ -214,21 +214,21 @@ static void make_labels(cln_comparison *c)
 {
     for (int i = 0; i < c->n_groups; i++) {
         cln_group *g = &c->groups[i];
-        char text[24] = "", model[72] = "", number[16] = "";
+        char batch[24] = "", model[72] = "", number[16] = "";
         int alike = 1;
         for (int k = 0; k < i; k++) /* other settings, the same norm, batch and groups */
             alike += strcmp(c->groups[k].norm, g->norm) == 0 && strcmp(c->groups[k].model, g->model) == 0 &&
                      c->groups[k].batch == g->batch && c->groups[k].groups == g->groups;
         if (g->batch != c->base_batch)
-            snprintf(text, sizeof text, ", batch %d", g->batch);
+            snprintf(batch, sizeof batch, ", batch %d", g->batch);
         if (c->several_models)
             snprintf(model, sizeof model, "%.30s, ", g->model);
         if (alike > 1)
             snprintf(number, sizeof number, " #%d", alike);
         if (g->groups)
-            snprintf(g->label, sizeof g->label, "%s%s-%d%s%s", model, cln_norm_short(g->norm), g->groups, text, number);
+            snprintf(g->label, sizeof g->label, "%s%s-%d%s%s", model, cln_norm_short(g->norm), g->groups, batch, number);
         else
-            snprintf(g->label, sizeof g->label, "%s%s%s%s", model, cln_norm_short(g->norm), text, number);
+            snprintf(g->label, sizeof g->label, "%s%s%s%s", model, cln_norm_short(g->norm), batch, number);
     }
 }
 

@@ -171,7 +171,7 @@ static void draw_cell(cairo_t *cr, cln_rect r, double percent)
     cln_canvas_ink(cr, heat(percent));
     cairo_rectangle(cr, r.x, r.y, r.w, r.h);
     cairo_fill(cr);
-    if (percent < 0.5 || r.w < 16)
+    if (percent <= 0.5 || r.w < 16) /* which would be printed as 0 */
         return;
     snprintf(text, sizeof text, "%.0f", percent);
     cln_canvas_ink(cr, percent > 45 ? (cln_colour){1, 1, 1} : CLN_INK);
