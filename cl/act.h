@@ -17,21 +17,20 @@
 #define ACT_FALLS (ACT == 1 || ACT == 3)
 
 #if ACT
-// exp(x) to 2e-7 of its value, x held to +-87 (a NaN to 87): what it is used for adds 1 or subtracts it. 2^n 2^f with
-// n = rint(x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error on
-// +-1/2 is least, 2e-9. A CPU's vector library also treats the ends of the range; a GPU has exp in hardware.
-static inline vec act_exp(vec x)
+// exp(-x), x >= 0, to 2e-7 of its value, x held to 87 (and a NaN to it): what it is used for adds 1 or subtracts it. 2^n 2^f
+// with n = rint(-x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error
+// on +-1/2 is least, 9e-8. A CPU's vector library also treats the ends of the range; a GPU has exp in hardware.
+static inline vec act_decay(vec x)
 {
 #if V == 1
-    return exp(fmin(x, 87.0f));
+    return exp(-x);
 #else
-    const vec low = select((vec)(-87.0f), x, x > (vec)(-87.0f)), at = select((vec)(87.0f), low, low < (vec)(87.0f));
-    const vec t = at * 1.44269504f + 12582912.0f, f = at * 1.44269504f - (t - 12582912.0f);
-    vec p = 1.53458120e-4f * f + 1.33999312e-3f;
-    p = p * f + 9.61848896e-3f;
-    p = p * f + 5.55032878e-2f;
-    p = p * f + 2.40226469e-1f;
-    p = p * f + 6.93147206e-1f;
+    const vec at = select((vec)(87.0f), x, x < (vec)(87.0f));
+    const vec t = at * -1.44269504f + 12582912.0f, f = at * -1.44269504f - (t - 12582912.0f);
+    vec p = 1.32647390e-3f * f + 9.67151272e-3f;
+    p = p * f + 5.55073370e-2f;
+    p = p * f + 2.40222421e-1f;
+    p = p * f + 6.93146978e-1f;
     p = p * f + 1.0f;
     return CLN_AS_VEC(CLN_AS_IVEC(p) + (CLN_AS_IVEC(t) << 23));
 #endif
@@ -39,26 +38,43 @@ static inline vec act_exp(vec x)
 #endif
 
 #if ACT == 1
+// s = 1 / (1 + exp(-u)) of two values: the division, which takes a CPU as long as all the rest, is that of both. From
+// exp(-|u|), so that what is divided by is no more than 4.
+static inline void act_sigmoids(vec u, vec v, vec *su, vec *sv)
+{
+    const vec eu = act_decay(fabs(u)), ev = act_decay(fabs(v));
+    const vec du = 1.0f + eu, dv = 1.0f + ev, r = 1.0f / (du * dv);
+    *su = select((vec)(1.0f), eu, u < (vec)(0.0f)) * (dv * r);
+    *sv = select((vec)(1.0f), ev, v < (vec)(0.0f)) * (du * r);
+}
+static inline vec act_slope_by(vec u, vec s)
+{
+    return s * (1.0f + u * (1.0f - s));
+}
+static inline vec act_sigmoid(vec u)
+{
+    const vec e = act_decay(fabs(u));
+    return select((vec)(1.0f), e, u < (vec)(0.0f)) / (1.0f + e);
+}
 static inline vec act_of(vec u)
 {
-    return u / (1.0f + act_exp(-u));
+    return u * act_sigmoid(u);
 }
 static inline vec act_slope(vec u)
 {
-    const vec s = 1.0f / (1.0f + act_exp(-u));
-    return s * (1.0f + u * (1.0f - s));
+    return act_slope_by(u, act_sigmoid(u));
 }
 #elif ACT == 2
 // Near 0 by the series, where exp(u) - 1 would cancel.
 static inline vec act_of(vec u)
 {
     const vec near = u * (1.0f + u * (1.0f / 2 + u * (1.0f / 6 + u * (1.0f / 24))));
-    const vec below = select(act_exp(fmin(u, (vec)(0.0f))) - 1.0f, near, u > (vec)(-0.1f));
+    const vec below = select(act_decay(fmax(-u, (vec)(0.0f))) - 1.0f, near, u > (vec)(-0.1f));
     return select(u, below, u < (vec)(0.0f));
 }
 static inline vec act_slope(vec u)
 {
-    return select((vec)(1.0f), act_exp(fmin(u, (vec)(0.0f))), u < (vec)(0.0f));
+    return select((vec)(1.0f), act_decay(fmax(-u, (vec)(0.0f))), u < (vec)(0.0f));
 }
 #elif ACT == 3
 static inline vec act_of(vec u)
@@ -67,7 +83,35 @@ static inline vec act_of(vec u)
 }
 static inline vec act_slope(vec u)
 {
-    return 0.5f * (1.0f + erf(u * 0.70710678f)) + u * (0.39894228f * act_exp(-0.5f * u * u));
+    return 0.5f * (1.0f + erf(u * 0.70710678f)) + u * (0.39894228f * act_decay(0.5f * u * u));
+}
+#endif
+
+#if ACT
+// Of two values at once, in their places.
+static inline void act_of_two(vec *u, vec *v)
+{
+#if ACT == 1 && V > 1
+    vec su, sv;
+    act_sigmoids(*u, *v, &su, &sv);
+    *u *= su;
+    *v *= sv;
+#else
+    *u = act_of(*u);
+    *v = act_of(*v);
+#endif
+}
+static inline void act_slope_of_two(vec *u, vec *v)
+{
+#if ACT == 1 && V > 1
+    vec su, sv;
+    act_sigmoids(*u, *v, &su, &sv);
+    *u = act_slope_by(*u, su);
+    *v = act_slope_by(*v, sv);
+#else
+    *u = act_slope(*u);
+    *v = act_slope(*v);
+#endif
 }
 #endif
 

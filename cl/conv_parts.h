@@ -84,8 +84,7 @@ typedef struct {
 } conv_coef;
 
 // One pixel's g and g * (z - mu): g = dx where the ReLU let z through, or dx act'(u).
-INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const float *z,
-                          conv_coef c)
+INLINE void conv_add_sum(vec *s, vec *q, global const float *dx, global const float *z, conv_coef c)
 {
     vec g = VLOAD(dx);
     const vec zc = VLOAD(z) - c.mu;
@@ -99,6 +98,24 @@ INLINE void conv_add_sums(vec *s, vec *q, global const float *dx, global const f
     *q += g * zc;
 }
 
+// Those of two pixels, `apart` floats from one another (see act.h).
+INLINE void conv_add_sums(vec s[2], vec q[2], global const float *dx, global const float *z, int apart, conv_coef c)
+{
+#if ACT
+    const vec z0 = VLOAD(z) - c.mu, z1 = VLOAD(z + apart) - c.mu;
+    vec slope0 = z0 * c.a + c.beta, slope1 = z1 * c.a + c.beta;
+    act_slope_of_two(&slope0, &slope1);
+    const vec g0 = VLOAD(dx) * slope0, g1 = VLOAD(dx + apart) * slope1;
+    s[0] += g0;
+    s[1] += g1;
+    q[0] += g0 * z0;
+    q[1] += g1 * z1;
+#else
+    conv_add_sum(&s[0], &q[0], dx, z, c);
+    conv_add_sum(&s[1], &q[1], dx + apart, z + apart, c);
+#endif
+}
+
 // sum g to out, sum g * (z - mu) to out + pitch, over `count` pixels.
 APART void conv_sums(global const float *dx, global const float *z, int count, int pitch,
                       conv_coef c, global float *out)
@@ -106,9 +123,10 @@ APART void conv_sums(global const float *dx, global const float *z, int count, i
     vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
     const int even = count & ~3;
     for (int i = 0; i < even; i += 4)
-        EACH_CHAIN(j) conv_add_sums(&s[j], &q[j], dx + (i + j) * pitch, z + (i + j) * pitch, c);
+        EACH_CHAIN(j) if (j % 2 == 0)
+            conv_add_sums(&s[j], &q[j], dx + (i + j) * pitch, z + (i + j) * pitch, pitch, c);
     for (int i = even; i < count; i++)
-        conv_add_sums(&s[0], &q[0], dx + i * pitch, z + i * pitch, c);
+        conv_add_sum(&s[0], &q[0], dx + i * pitch, z + i * pitch, c);
     VSTORE((s[0] + s[1]) + (s[2] + s[3]), out);
     VSTORE((q[0] + q[1]) + (q[2] + q[3]), out + pitch);
 }
@@ -139,7 +157,9 @@ APART void conv_sums_pool(global const float *dx, global const float *z, int row
 #endif
             }
 #if ACT_FALLS
-            zc = select(zc, zl, act_of(low) > act_of(u));
+            vec of_low = low, of_high = u;
+            act_of_two(&of_low, &of_high);
+            zc = select(zc, zl, of_low > of_high);
 #endif
 #if ACT
             g *= act_slope(zc * c.a + c.beta);

@@ -46,8 +46,14 @@ APART void pixels_to_planes(conv_in x, conv_stage g, int n, int count, int all, 
         if (g.wanted) {
             const vec mu = VLOAD(g.mu + n * g.coef_stride + c), a = VLOAD(g.a + n * g.coef_stride + c);
             const vec beta = VLOAD(g.beta + c);
-            for (int i = 0; i < count; i++)
-                planes[i] = stage_apply(VLOAD(from + i * channels), mu, a, beta, g.lo);
+            for (int i = 0; i + 1 < count; i += 2) {
+                vec y0 = VLOAD(from + i * channels), y1 = VLOAD(from + (i + 1) * channels);
+                stage_apply_two(&y0, &y1, mu, a, beta, g.lo);
+                planes[i] = y0;
+                planes[i + 1] = y1;
+            }
+            if (count % 2)
+                planes[count - 1] = stage_apply(VLOAD(from + (count - 1) * channels), mu, a, beta, g.lo);
         } else
             for (int i = 0; i < count; i++)
                 planes[i] = VLOAD(from + i * channels);
@@ -76,9 +82,17 @@ APART void dz_to_planes(stage_behind s, int n, int r0, int height, int h, int wd
                 planes[at + wd] = k.a * w.g[2] + (k.q * w.d[2] + k.r);
                 planes[at + wd + 1] = k.a * w.g[3] + (k.q * w.d[3] + k.r);
             }
-        else
-            for (int i = 0; i < height * wd; i++)
-                planes[i] = stage_dz(k, VLOAD(z + i * channels), VLOAD(dy + i * channels));
+        else {
+            const int count = height * wd;
+            for (int i = 0; i + 1 < count; i += 2) {
+                vec d0 = VLOAD(dy + i * channels), d1 = VLOAD(dy + (i + 1) * channels);
+                stage_dz_two(k, VLOAD(z + i * channels), VLOAD(z + (i + 1) * channels), &d0, &d1);
+                planes[i] = d0;
+                planes[i + 1] = d1;
+            }
+            if (count % 2)
+                planes[count - 1] = stage_dz(k, VLOAD(z + (count - 1) * channels), VLOAD(dy + (count - 1) * channels));
+        }
         for (int i = height * wd; i < all; i++)
             planes[i] = ZERO;
     }

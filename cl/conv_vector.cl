@@ -278,11 +278,15 @@ INLINE void conv_make_dz(stage_behind s, global float *dz, int n0, int row, int 
         for (int c = c0; c < c0 + NV * V; c += V) {
             stage_coefs k;
             stage_coefs_of(s, n0 + row / d.oh, c, &k);
-            const long at = ((long)n0 * d.oh + row) * d.ow * d.oc + c;
-            for (int i = 0; i < d.ow; i++) {
-                const long p = at + i * d.oc;
-                VSTORE(stage_dz(k, VLOAD(s.z + p), VLOAD(s.dy + p)), dz + p);
+            long p = ((long)n0 * d.oh + row) * d.ow * d.oc + c;
+            for (int i = 0; i + 1 < d.ow; i += 2, p += 2 * d.oc) {
+                vec d0 = VLOAD(s.dy + p), d1 = VLOAD(s.dy + p + d.oc);
+                stage_dz_two(k, VLOAD(s.z + p), VLOAD(s.z + p + d.oc), &d0, &d1);
+                VSTORE(d0, dz + p);
+                VSTORE(d1, dz + p + d.oc);
             }
+            if (d.ow % 2)
+                VSTORE(stage_dz(k, VLOAD(s.z + p), VLOAD(s.dy + p)), dz + p);
         }
 }
 

@@ -41,6 +41,8 @@ typedef struct {
     {images, TILES_IN(rows), TILES_IN(width),                                                                          \
      ((images) * TILES_IN(rows) * TILES_IN(width) + (unit) - 1) / (unit) * (unit)}
 
+#define ROW_EXISTS(i) (inside || (iy0 + (i) >= 0 && iy0 + (i) < ih))
+
 // One row of tiles along y, V channels from c: all columns of the patches whose first input row is iy0, to line.
 // Columns and rows outside the image x are zeros; `inside`: all rows are in it.
 APART void patches_along_y(const int staged, const int inside, conv_in x, conv_stage g, int n, int iy0, int ih, int iw,
@@ -63,13 +65,10 @@ APART void patches_along_y(const int staged, const int inside, conv_in x, conv_s
     local vec *to = line + pad * cv + c;
     for (int ix = 0; ix < iw; ix++, p += ic, to += cv) {
         vec d[S], e[S];
-        EACH_POINT(i) {
-            d[i] = ZERO;
-            if (inside || (iy0 + i >= 0 && iy0 + i < ih)) {
-                d[i] = VLOAD(p + i * iw * ic);
-                if (staged)
-                    d[i] = stage_apply(d[i], mu, a, beta, g.lo);
-            }
+        EACH_POINT(i) d[i] = ROW_EXISTS(i) ? VLOAD(p + i * iw * ic) : ZERO;
+        if (staged) {
+            EACH_POINT(i) if (i % 2 == 0) stage_apply_two(&d[i], &d[i + 1], mu, a, beta, g.lo);
+            EACH_POINT(i) if (!ROW_EXISTS(i)) d[i] = ZERO;
         }
         to_points(d, e);
         EACH_POINT(i) to[i * columns * cv] = e[i];
@@ -267,6 +266,8 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 
 // ---- backward-params ---------------------------------------------------------------------------------------------------
 
+#define PIXEL_EXISTS(i, j) (oy + (i) < r1 && ox + (j) < ow)
+
 // dy of the rows [r0, r1) of images n0 and on; pixels outside the image are zeros. With a stage behind it is made, and
 // left at dy (keep) for those that read it after: backward-data, db.
 APART void gradient_of_tiles(global float *dy, stage_behind s, int keep, int n0, int r0, int r1, int oh, int ow,
@@ -288,11 +289,15 @@ APART void gradient_of_tiles(global float *dy, stage_behind s, int keep, int n0,
                     vec half_way[S][M];
                     EACH_PIXEL(j) {
                         vec d[M], e[S];
-                        EACH_PIXEL(i) d[i] = oy + i < r1 && ox + j < ow ? VLOAD(in + from + (i * ow + j) * oc) : ZERO;
+                        EACH_PIXEL(i) d[i] = PIXEL_EXISTS(i, j) ? VLOAD(in + from + (i * ow + j) * oc) : ZERO;
                         if (s.wanted) {
-                            EACH_PIXEL(i) if (oy + i < r1 && ox + j < ow) {
-                                d[i] = stage_dz(k, VLOAD(s.z + from + (i * ow + j) * oc), d[i]);
-                                if (keep)
+                            vec z[M];
+                            EACH_PIXEL(i) z[i] = PIXEL_EXISTS(i, j) ? VLOAD(s.z + from + (i * ow + j) * oc) : ZERO;
+                            EACH_PIXEL(i) if (i % 2 == 0) stage_dz_two(k, z[i], z[i + 1], &d[i], &d[i + 1]);
+                            EACH_PIXEL(i) {
+                                if (!PIXEL_EXISTS(i, j))
+                                    d[i] = ZERO;
+                                else if (keep)
                                     VSTORE(d[i], dy + from + (i * ow + j) * oc);
                             }
                         }

@@ -15,20 +15,40 @@ INLINE vec stage_activate(vec u, float lo)
 #endif
 }
 
+INLINE void stage_activate_two(vec *u, vec *v, float lo)
+{
+#if ACT
+    act_of_two(u, v);
+#else
+    *u = stage_activate(*u, lo);
+    *v = stage_activate(*v, lo);
+#endif
+}
+
 // That of u = (z - mu) a + beta.
 INLINE vec stage_apply(vec z, vec mu, vec a, vec beta, float lo)
 {
     return stage_activate((z - mu) * a + beta, lo);
 }
 
+// Of two pixels at once, in their places (see act.h).
+INLINE void stage_apply_two(vec *z, vec *w, vec mu, vec a, vec beta, float lo)
+{
+    *z = (*z - mu) * a + beta;
+    *w = (*w - mu) * a + beta;
+    stage_activate_two(z, w, lo);
+}
+
 // The largest that becomes of four.
 INLINE vec stage_pool(vec u0, vec u1, vec u2, vec u3, float lo)
 {
-    const vec y = stage_activate(larger(larger(larger(u0, u1), u2), u3), lo);
+    vec y = larger(larger(larger(u0, u1), u2), u3);
 #if ACT_FALLS
-    return larger(y, stage_activate(-larger(larger(larger(-u0, -u1), -u2), -u3), lo));
+    vec least = -larger(larger(larger(-u0, -u1), -u2), -u3);
+    stage_activate_two(&y, &least, lo);
+    return larger(y, least);
 #else
-    return y;
+    return stage_activate(y, lo);
 #endif
 }
 
@@ -59,7 +79,9 @@ INLINE void stage_unpool(global const float *w, size_t row, int C, vec mu, vec a
     vec u0 = r->d[0] * a + beta, u1 = r->d[1] * a + beta, u2 = r->d[2] * a + beta, u3 = r->d[3] * a + beta;
 #if ACT_FALLS // where the smallest gives the most, its negative is sought instead: the largest
     const vec high = fmax(fmax(u0, u1), fmax(u2, u3)), low = fmin(fmin(u0, u1), fmin(u2, u3));
-    const ivec falls = act_of(low) > act_of(high);
+    vec of_low = low, of_high = high;
+    act_of_two(&of_low, &of_high);
+    const ivec falls = of_low > of_high;
     u0 = select(u0, -u0, falls);
     u1 = select(u1, -u1, falls);
     u2 = select(u2, -u2, falls);
@@ -120,4 +142,18 @@ INLINE void stage_coefs_of(stage_behind s, int n, int c, stage_coefs *k)
 INLINE vec stage_dz(stage_coefs k, vec z, vec dy)
 {
     return k.a * stage_mask(z, k.mu, k.a, k.beta, dy, k.lo) + (k.q * (z - k.mu) + k.r);
+}
+
+// Of two pixels, in the places of their dy.
+INLINE void stage_dz_two(stage_coefs k, vec z, vec w, vec *dz, vec *dw)
+{
+#if ACT
+    vec gz = (z - k.mu) * k.a + k.beta, gw = (w - k.mu) * k.a + k.beta;
+    act_slope_of_two(&gz, &gw);
+    *dz = k.a * (*dz * gz) + (k.q * (z - k.mu) + k.r);
+    *dw = k.a * (*dw * gw) + (k.q * (w - k.mu) + k.r);
+#else
+    *dz = stage_dz(k, z, *dz);
+    *dw = stage_dz(k, w, *dw);
+#endif
 }
