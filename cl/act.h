@@ -101,6 +101,22 @@ static inline void act_of_two(vec *u, vec *v)
     *v = act_of(*v);
 #endif
 }
+#if ACT_FALLS
+// Whether act(low) > act(high), and the slope at the one that is larger.
+static inline ivec act_falls_to(vec low, vec high, vec *slope)
+{
+#if ACT == 1 && V > 1
+    vec sl, sh;
+    act_sigmoids(low, high, &sl, &sh);
+    const ivec falls = low * sl > high * sh;
+    *slope = act_slope_by(select(high, low, falls), select(sh, sl, falls));
+#else
+    const ivec falls = act_of(low) > act_of(high);
+    *slope = act_slope(select(high, low, falls));
+#endif
+    return falls;
+}
+#endif
 static inline void act_slope_of_two(vec *u, vec *v)
 {
 #if ACT == 1 && V > 1

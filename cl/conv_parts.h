@@ -83,29 +83,34 @@ typedef struct {
     int relu;
 } conv_coef;
 
-// One pixel's g and g * (z - mu): g = dx where the ReLU let z through, or dx act'(u).
-INLINE void conv_add_sum(vec *s, vec *q, global const float *dx, global const float *z, conv_coef c)
+// One pixel's g and g * (z - mu): g = dx where the ReLU let z through, or dx act'(u). It takes dx's place.
+INLINE void conv_add_sum(vec *s, vec *q, global float *dx, global const float *z, conv_coef c)
 {
     vec g = VLOAD(dx);
     const vec zc = VLOAD(z) - c.mu;
 #if ACT
     g *= act_slope(zc * c.a + c.beta);
+    VSTORE(g, dx);
 #else
-    if (c.relu)
+    if (c.relu) {
         g = select(ZERO, g, zc * c.a + c.beta > ZERO);
+        VSTORE(g, dx);
+    }
 #endif
     *s += g;
     *q += g * zc;
 }
 
 // Those of two pixels, `apart` floats from one another (see act.h).
-INLINE void conv_add_sums(vec s[2], vec q[2], global const float *dx, global const float *z, int apart, conv_coef c)
+INLINE void conv_add_sums(vec s[2], vec q[2], global float *dx, global const float *z, int apart, conv_coef c)
 {
 #if ACT
     const vec z0 = VLOAD(z) - c.mu, z1 = VLOAD(z + apart) - c.mu;
     vec slope0 = z0 * c.a + c.beta, slope1 = z1 * c.a + c.beta;
     act_slope_of_two(&slope0, &slope1);
     const vec g0 = VLOAD(dx) * slope0, g1 = VLOAD(dx + apart) * slope1;
+    VSTORE(g0, dx);
+    VSTORE(g1, dx + apart);
     s[0] += g0;
     s[1] += g1;
     q[0] += g0 * z0;
@@ -116,8 +121,8 @@ INLINE void conv_add_sums(vec s[2], vec q[2], global const float *dx, global con
 #endif
 }
 
-// sum g to out, sum g * (z - mu) to out + pitch, over `count` pixels.
-APART void conv_sums(global const float *dx, global const float *z, int count, int pitch,
+// sum g to out, sum g * (z - mu) to out + pitch, over `count` pixels; g to dx.
+APART void conv_sums(global float *dx, global const float *z, int count, int pitch,
                       conv_coef c, global float *out)
 {
     vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
@@ -131,7 +136,7 @@ APART void conv_sums(global const float *dx, global const float *z, int count, i
     VSTORE((q[0] + q[1]) + (q[2] + q[3]), out + pitch);
 }
 
-// The same behind a 2x2 max pooling: rows x cols pixels of dx, each for the first largest of its
+// The same behind a 2x2 max pooling, dx as it is: rows x cols pixels of dx, each for the first largest of its
 // window in z (2 rows x 2 cols).
 APART void conv_sums_pool(global const float *dx, global const float *z, int rows, int cols,
                            int pitch, conv_coef c, global float *out)
@@ -157,11 +162,10 @@ APART void conv_sums_pool(global const float *dx, global const float *z, int row
 #endif
             }
 #if ACT_FALLS
-            vec of_low = low, of_high = u;
-            act_of_two(&of_low, &of_high);
-            zc = select(zc, zl, of_low > of_high);
-#endif
-#if ACT
+            vec slope;
+            zc = select(zc, zl, act_falls_to(low, u, &slope));
+            g *= slope;
+#elif ACT
             g *= act_slope(zc * c.a + c.beta);
 #else
             if (c.relu)
@@ -175,8 +179,8 @@ APART void conv_sums_pool(global const float *dx, global const float *z, int row
 }
 
 // Sums for `channels` channels of a strip of `rows` rows, dx and z being its first pixels and coefs what the stage
-// before has for its first channel.
-APART void conv_leave_sums(global const float *dx, global const float *z, global const float *mu,
+// before has for its first channel. Where no pool is between, g stays at dx.
+APART void conv_leave_sums(global float *dx, global const float *z, global const float *mu,
                             global const float *a, global const float *beta, int relu, int pool,
                             int rows, int cols, int pitch, int channels, global float *sums)
 {

@@ -52,12 +52,12 @@ INLINE vec stage_pool(vec u0, vec u1, vec u2, vec u3, float lo)
 #endif
 }
 
-// g = dy where the activation let it through.
+// g = dy where the activation let it through. lo -INFINITY: dy is g; with ACT 0 else.
 INLINE vec stage_mask(vec z, vec mu, vec a, vec beta, vec dy, float lo)
 {
     const vec u = (z - mu) * a + beta;
 #if ACT
-    return dy * act_slope(u);
+    return lo < 0.0f ? dy : dy * act_slope(u);
 #else
     return select(ZERO, dy, u > (vec)(lo));
 #endif
@@ -79,9 +79,8 @@ INLINE void stage_unpool(global const float *w, size_t row, int C, vec mu, vec a
     vec u0 = r->d[0] * a + beta, u1 = r->d[1] * a + beta, u2 = r->d[2] * a + beta, u3 = r->d[3] * a + beta;
 #if ACT_FALLS // where the smallest gives the most, its negative is sought instead: the largest
     const vec high = fmax(fmax(u0, u1), fmax(u2, u3)), low = fmin(fmin(u0, u1), fmin(u2, u3));
-    vec of_low = low, of_high = high;
-    act_of_two(&of_low, &of_high);
-    const ivec falls = of_low > of_high;
+    vec slope;
+    const ivec falls = act_falls_to(low, high, &slope);
     u0 = select(u0, -u0, falls);
     u1 = select(u1, -u1, falls);
     u2 = select(u2, -u2, falls);
@@ -90,7 +89,7 @@ INLINE void stage_unpool(global const float *w, size_t row, int C, vec mu, vec a
     const vec m1 = select(u0, u1, u1 > u0), m2 = select(m1, u2, u2 > m1);
     const vec m3 = select(m2, u3, u3 > m2);
 #if ACT_FALLS
-    const vec g = dy * act_slope(select(m3, -m3, falls));
+    const vec g = dy * slope;
 #elif ACT
     const vec g = dy * act_slope(m3);
 #else
@@ -148,10 +147,14 @@ INLINE vec stage_dz(stage_coefs k, vec z, vec dy)
 INLINE void stage_dz_two(stage_coefs k, vec z, vec w, vec *dz, vec *dw)
 {
 #if ACT
-    vec gz = (z - k.mu) * k.a + k.beta, gw = (w - k.mu) * k.a + k.beta;
-    act_slope_of_two(&gz, &gw);
-    *dz = k.a * (*dz * gz) + (k.q * (z - k.mu) + k.r);
-    *dw = k.a * (*dw * gw) + (k.q * (w - k.mu) + k.r);
+    if (!(k.lo < 0.0f)) {
+        vec slope_z = (z - k.mu) * k.a + k.beta, slope_w = (w - k.mu) * k.a + k.beta;
+        act_slope_of_two(&slope_z, &slope_w);
+        *dz *= slope_z;
+        *dw *= slope_w;
+    }
+    *dz = k.a * *dz + (k.q * (z - k.mu) + k.r);
+    *dw = k.a * *dw + (k.q * (w - k.mu) + k.r);
 #else
     *dz = stage_dz(k, z, *dz);
     *dw = stage_dz(k, w, *dw);

@@ -87,7 +87,8 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
  * per strip and channel. A producer (convolution) that can leave them saves the stage one pass.
  * Backward sums: sums (N, tiles, 2, C) holds (sum g, sum g * (z - mu)) per strip of the stage's INPUT rows
  * and channel, where g is dy behind the pool's argmax and the ReLU's mask, at z's resolution. A consumer
- * whose backward writes dx = the stage's dy as its LAST contribution can leave them. */
+ * whose backward writes dx = the stage's dy as its LAST contribution can leave them, and where pool is 1 it leaves g in
+ * place of dy, too. */
 typedef struct cln_stage {
     bool norm;              /* false: mu = 0, a = 1, beta = 0 and no statistics */
     bool relu;
@@ -218,5 +219,12 @@ static inline int cln_power_of_two(int n, int most)
 
 /* The least value that a stage lets through. */
 static inline float cln_stage_floor(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
+
+/* What stage_mask of cl/stage.h takes in backward: -INFINITY where dy is g, else 0. */
+static inline float cln_stage_mask(const cln_stage *s)
+{
+    const bool masked = s->sum_rows && s->pool == 1;
+    return masked || !(s->relu || s->smooth) ? -INFINITY : 0.0f;
+}
 
 #endif

@@ -86,7 +86,7 @@ extern const cln_stage cln_no_stage;
 #define CLN_CONV_BEHIND(s, n, c)                                                                         \
     CLN_INT((s) != &cln_no_stage), CLN_MEM((s)->z), CLN_MEM((s)->dy), CLN_MEM((s)->mu), CLN_MEM((s)->a), \
         CLN_MEM((s)->beta), CLN_MEM((s)->qr), CLN_INT((s)->r_plane *(n) * (c)),                          \
-        CLN_INT((s)->coef_stride), CLN_INT((s)->pool), CLN_FLOAT(cln_stage_floor(s))
+        CLN_INT((s)->coef_stride), CLN_INT((s)->pool), CLN_FLOAT(cln_stage_mask(s))
 
 /* The algorithm for a direction of a shape on a device: what the user forces, if it supports the shape, else the first
  * line of `table` (NULL: none) and then of cl/tune.table that fits and whose algorithm supports it; SIMT where none

@@ -316,7 +316,7 @@ static int backward_coefs(cln_node *node, const cln_pass *pass, cln_error *err)
     if (!s->sum_rows)
         rc = cln_run(&m->sums, cln_range3((size_t)tiles * m->lanes, n, 1, local), err, CLN_MEM(s->z), CLN_MEM(s->mu),
                      CLN_MEM(s->a), CLN_MEM(s->beta), CLN_MEM(node->dy), CLN_MEM(s->sums), CLN_INT(s->coef_stride),
-                     CLN_FLOAT(cln_stage_floor(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
+                     CLN_FLOAT(cln_stage_mask(s)), CLN_INT(in.h), CLN_INT(in.w), CLN_INT(c), CLN_INT(rows), CLN_INT(tiles),
                      CLN_INT(m->lanes));
     if (!rc)
         rc = cln_run(&m->params, range_of_sets(node, c / node->tune.v, n * tiles), err, CLN_MEM(s->sums), CLN_MEM(ws),
@@ -344,11 +344,11 @@ static int backward_stage(cln_node *node, const cln_pass *pass, cln_error *err)
     if (s->pool == 2)
         return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                        CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_INT(r_at), CLN_MEM(node->dx[0]),
-                       CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
+                       CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_mask(s)), CLN_INT(ho), CLN_INT(wo), CLN_INT(in.c),
                        CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
     return cln_run(&m->bwd_apply, range, err, CLN_MEM(s->z), CLN_MEM(s->mu), CLN_MEM(s->a), CLN_MEM(s->beta),
                    CLN_MEM(node->dy), CLN_MEM(s->qr), CLN_INT(r_at), CLN_MEM(node->dx[0]),
-                   CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_floor(s)), CLN_INT(ho * wo), CLN_INT(in.c),
+                   CLN_INT(s->coef_stride), CLN_FLOAT(cln_stage_mask(s)), CLN_INT(ho * wo), CLN_INT(in.c),
                    CLN_INT(m->chunk), CLN_INT(m->wide_lanes), CLN_INT(node->accumulate[0]));
 }
 
