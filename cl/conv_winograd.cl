@@ -129,10 +129,12 @@ INLINE void multiply_by(const int nv, local const vec *vb, conv_in u, local vec 
                         conv_wanted next)
 {
     const int in_slice = all * ic + V, out_slice = all * (oc / V) + 1;
+    const int parts = S * S * (all / T) * (oc / (nv * V));
+    int part = 0;
     for (int i = 0; i < S * S; i++) {
-        conv_fetch_part(next, i, S * S);
         for (int c0 = 0; c0 < oc; c0 += nv * V)
             for (int tile = 0; tile < all; tile += T) {
+                conv_fetch_part(next, part++, parts);
                 local const float *p = (local const float *)vb + i * in_slice + tile * ic;
                 conv_in w = u + (long)i * ic * oc + c0;
                 vec acc[T * 2];
@@ -317,10 +319,12 @@ INLINE void multiply_transposed_by(const int nv, local const vec *vb, local cons
                                    int add, int ic, int oc, conv_wanted next)
 {
     const int in_slice = tiles * ic + V, out_slice = tiles * (oc / V) + 1;
+    const int parts = S * S * (ic / T) * (oc / (nv * V));
+    int part = 0;
     for (int i = 0; i < S * S; i++) {
-        conv_fetch_part(next, i, S * S);
         for (int c0 = 0; c0 < oc / V; c0 += nv)
             for (int k0 = 0; k0 < ic; k0 += T) {
+                conv_fetch_part(next, part++, parts);
                 local const float *p = (local const float *)vb + i * in_slice + k0;
                 local const vec *g = mb + i * out_slice + c0;
                 local vec *out = acc + (i * ic + k0) * (oc / V) + c0;
