@@ -220,11 +220,13 @@ static inline int cln_power_of_two(int n, int most)
 /* The least value that a stage lets through. */
 static inline float cln_stage_floor(const cln_stage *s) { return s->relu ? 0.0f : -INFINITY; }
 
+/* Whether the consumer leaves g in place of dy. */
+static inline bool cln_stage_masked(const cln_stage *s) { return s->sum_rows && s->pool == 1; }
+
 /* What stage_mask of cl/stage.h takes in backward: -INFINITY where dy is g, else 0. */
 static inline float cln_stage_mask(const cln_stage *s)
 {
-    const bool masked = s->sum_rows && s->pool == 1;
-    return masked || !(s->relu || s->smooth) ? -INFINITY : 0.0f;
+    return cln_stage_masked(s) || !(s->relu || s->smooth) ? -INFINITY : 0.0f;
 }
 
 #endif

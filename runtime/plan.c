@@ -69,25 +69,12 @@ static int smooth_before(const cln_node *node)
     return before ? before->smooth : 0;
 }
 
-/* The norm at `host`, whose stage ends at layer `end`: what its neighbours do for it. */
-static void fuse_neighbours(cln_plan *plan, int host, int end)
+/* What the consumer of the stage that begins at `host` and ends at layer `end` does for it. */
+static void fuse_consumer(cln_plan *plan, int host, int end)
 {
     const cln_net *net = plan->net;
     cln_stage *stage = plan->nodes[host].stage;
-    const int from = net->layers[host].input[0];
-    const bool known = plan->options.inference && net->layers[host].op->known_statistics;
-    if (stage->norm && !known && from >= 0 && net->layers[from].op->stat_rows) {
-        cln_node *producer = &plan->nodes[from];
-        stage->stat_rows = net->layers[from].op->stat_rows(producer);
-        producer->stats_for = stage->stat_rows ? stage : NULL;
-    }
     int first, last;
-    if (from >= 0 && !plan->options.inference && stage->smooth == smooth_before(&plan->nodes[from]) &&
-        consumers(net, from, &first, &last) == 1 &&
-        net->layers[from].op->derives && net->layers[from].op->derives(&plan->nodes[from], stage)) {
-        stage->derived = true;
-        plan->nodes[from].behind = stage;
-    }
     const int count = consumers(net, end, &first, &last);
     if (!count || net->layers[first].input[0] != end)
         return;
@@ -102,6 +89,30 @@ static void fuse_neighbours(cln_plan *plan, int host, int end)
         stage->merged = plan->options.inference && stage->norm && !net->layers[host].op->known_statistics &&
                         op->merges && op->merges(consumer);
         consumer->applies = stage;
+    }
+}
+
+/* What the producer does, which knows by now what the consumer does. */
+static void fuse_producer(cln_plan *plan, int host)
+{
+    const cln_net *net = plan->net;
+    cln_stage *stage = plan->nodes[host].stage;
+    const int from = net->layers[host].input[0];
+    if (from < 0)
+        return;
+    const bool known = plan->options.inference && net->layers[host].op->known_statistics;
+    const cln_op *op = net->layers[from].op;
+    cln_node *producer = &plan->nodes[from];
+    if (stage->norm && !known && op->stat_rows) {
+        stage->stat_rows = op->stat_rows(producer);
+        producer->stats_for = stage->stat_rows ? stage : NULL;
+    }
+    int first, last;
+    const bool knows = cln_stage_masked(stage) || stage->smooth == smooth_before(producer);
+    if (!plan->options.inference && knows && consumers(net, from, &first, &last) == 1 && op->derives &&
+        op->derives(producer, stage)) {
+        stage->derived = true;
+        producer->behind = stage;
     }
 }
 
@@ -137,8 +148,10 @@ static void fuse(cln_plan *plan)
         if (finished) {
             plan->nodes[net->layers[i].input[0]].finishes = node;
             node->skip = true;
-        } else if (plan->options.fuse)
-            fuse_neighbours(plan, i, end);
+        } else if (plan->options.fuse) {
+            fuse_consumer(plan, i, end);
+            fuse_producer(plan, i);
+        }
     }
 }
 

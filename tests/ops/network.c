@@ -357,6 +357,15 @@ static int last_of(const cln_plan *plan, int i)
     return i;
 }
 
+/* The layer whose gradient stands in the place of that of layer i: what a masked stage keeps is that of its norm. */
+static int kept_of(const cln_plan *plan, int i)
+{
+    int host = i;
+    while (plan->nodes[host].skip)
+        host = plan->net->layers[host].input[0];
+    return plan->nodes[host].stage && cln_stage_masked(plan->nodes[host].stage) ? host : i;
+}
+
 static void hold_outputs(const comparison *c)
 {
     const cln_plan *plan = c->s->plan;
@@ -385,7 +394,7 @@ static void hold_gradients(const comparison *c, bool inner)
         const int from = l->input[0];
         const bool made = !(plan->nodes[i].stage && plan->nodes[i].stage->derived);
         if (inner && !plan->nodes[i].skip && from >= 0 && made)
-            hold_tensor(c, i, "dx", plan->nodes[i].dx[0], c->r->dy[from],
+            hold_tensor(c, i, "dx", plan->nodes[i].dx[0], c->r->dy[kept_of(plan, from)],
                         cln_shape_count(l->in[0]));
     }
     free(grads);
