@@ -101,6 +101,23 @@ static inline void act_of_two(vec *u, vec *v)
     *v = act_of(*v);
 #endif
 }
+// Both: act in the values' places.
+static inline void act_both_of_two(vec *u, vec *v, vec *slope_u, vec *slope_v)
+{
+#if ACT == 1 && V > 1
+    vec su, sv;
+    act_sigmoids(*u, *v, &su, &sv);
+    *slope_u = act_slope_by(*u, su);
+    *slope_v = act_slope_by(*v, sv);
+    *u *= su;
+    *v *= sv;
+#else
+    *slope_u = act_slope(*u);
+    *slope_v = act_slope(*v);
+    *u = act_of(*u);
+    *v = act_of(*v);
+#endif
+}
 #if ACT_FALLS
 // Whether act(low) > act(high), and the slope at the one that is larger.
 static inline ivec act_falls_to(vec low, vec high, vec *slope)

@@ -62,6 +62,50 @@ APART void pixels_to_planes(conv_in x, conv_stage g, int n, int count, int all, 
     }
 }
 
+// Two pixels of that, `apart` floats from one another (or one alone): x to planes, g to dx, and what they add to the sums.
+INLINE void stage_pixels(const int two, conv_in z, global float *dx, int apart, vec mu, vec a, vec beta, float lo,
+                         local vec *planes, vec s[2], vec q[2])
+{
+    const int other = two ? apart : 0;
+    const vec z0 = VLOAD(z) - mu, z1 = VLOAD(z + other) - mu;
+    vec y0 = z0 * a + beta, y1 = z1 * a + beta, g0 = VLOAD(dx), g1 = VLOAD(dx + other);
+    stage_both_two(&y0, &y1, &g0, &g1, lo);
+    planes[0] = y0;
+    VSTORE(g0, dx);
+    s[0] += g0;
+    q[0] += g0 * z0;
+    if (two) {
+        planes[1] = y1;
+        VSTORE(g1, dx + other);
+        s[1] += g1;
+        q[1] += g1 * z1;
+    }
+}
+
+// The same of the z of the stage before, of which one pass makes x and, from dx, the sums that its backward needs (see
+// conv_sums): both from one exp.
+APART void stage_to_planes(conv_in z, conv_stage g, int n, global float *dx, int count, int all, int channels,
+                           local vec *planes, global float *sums)
+{
+    const int even = count & ~3;
+    for (int c = 0; c < channels; c += V, planes += all + 1) {
+        const vec mu = VLOAD(g.mu + n * g.coef_stride + c), a = VLOAD(g.a + n * g.coef_stride + c);
+        const vec beta = VLOAD(g.beta + c);
+        vec s[4] = {ZERO, ZERO, ZERO, ZERO}, q[4] = {ZERO, ZERO, ZERO, ZERO};
+        int at = c;
+        for (int i = 0; i < even; i += 4, at += 4 * channels)
+            EACH_CHAIN(j) if (j % 2 == 0)
+                stage_pixels(1, z + at + j * channels, dx + at + j * channels, channels, mu, a, beta, g.lo,
+                             planes + i + j, s + j, q + j);
+        for (int i = even; i < count; i += 2, at += 2 * channels)
+            stage_pixels(i + 1 < count, z + at, dx + at, channels, mu, a, beta, g.lo, planes + i, s, q);
+        for (int i = count; i < all; i++)
+            planes[i] = ZERO;
+        VSTORE((s[0] + s[1]) + (s[2] + s[3]), sums + c);
+        VSTORE((q[0] + q[1]) + (q[2] + q[3]), sums + channels + c);
+    }
+}
+
 // The same of the dz that a stage behind has for rows [r0, r0 + height) of image n.
 APART void dz_to_planes(stage_behind s, int n, int r0, int height, int h, int wd, int all, int channels,
                          local vec *planes)
@@ -235,20 +279,24 @@ kernel void conv_bwd_pointwise(conv_in x,                   // (N, H, W, Cin), o
                 dz_to_planes(behind, n, r0, height, h, wd, all, co, dys);
             else
                 pixels_to_planes(dy + first * co, none, n, count, all, co, dys);
-            if (wants_dw) {
-                pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
-                add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, (conv_wanted){x, x, x, dx, 0, 0, 0, 0});
-            }
-            if (wants_dw && has_bias)
-                add_bias(dys, count, all, is_first, dw + ci * co, co);
             multiply(NVX, dys, count, all, wt, wt, 0, add, -INFINITY, dx + first * ci, co, ci,
                      (conv_wanted){in + next / (pooled * pooled) * co, x + next * ci, behind.z + next * co,
                                    dx + next * ci, coming / (pooled * pooled) * co, wants_dw ? coming * ci : 0,
                                    behind.wanted ? coming * co : 0, coming * ci});
-            if (has_sums)
+            global float *own = sums + ((long)n * strips + strip) * 2 * ci;
+            const int once = has_sums && staged && wants_dw; // x is that z, and pool is 1
+            if (once)
+                stage_to_planes(x + first * ci, g, n, dx + first * ci, count, all, ci, xs, own);
+            else if (has_sums)
                 conv_leave_sums(dx + first * ci, z + first * pool * pool * ci, mu + n * coef_stride,
-                                a + n * coef_stride, beta, relu, pool, height, wd, ci, ci,
-                                sums + ((long)n * strips + strip) * 2 * ci);
+                                a + n * coef_stride, beta, relu, pool, height, wd, ci, ci, own);
+            if (!wants_dw)
+                continue;
+            if (!once)
+                pixels_to_planes(x + first * ci, g, n, count, all, ci, xs);
+            add_weights(NV, 0, xs, dys, dy, count, all, is_first, dw, ci, co, (conv_wanted){x, x, x, dx, 0, 0, 0, 0});
+            if (has_bias)
+                add_bias(dys, count, all, is_first, dw + ci * co, co);
         }
 }
 

@@ -63,6 +63,21 @@ INLINE vec stage_mask(vec z, vec mu, vec a, vec beta, vec dy, float lo)
 #endif
 }
 
+// From u of two pixels and dy of both: y in the place of u, g in that of dy.
+INLINE void stage_both_two(vec *u, vec *v, vec *dy_u, vec *dy_v, float lo)
+{
+#if ACT
+    vec slope_u, slope_v;
+    act_both_of_two(u, v, &slope_u, &slope_v);
+    *dy_u *= slope_u;
+    *dy_v *= slope_v;
+#else
+    *dy_u = select(ZERO, *dy_u, *u > (vec)(lo));
+    *dy_v = select(ZERO, *dy_v, *v > (vec)(lo));
+    stage_activate_two(u, v, lo);
+#endif
+}
+
 typedef struct {
     vec d[4]; // z - mu in the 2x2 window
     vec g[4]; // dy at the argmax (the first of equals), 0 elsewhere
