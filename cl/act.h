@@ -88,20 +88,8 @@ static inline vec act_slope(vec u)
 #endif
 
 #if ACT
-// Of two values at once, in their places.
-static inline void act_of_two(vec *u, vec *v)
-{
-#if ACT == 1 && V > 1
-    vec su, sv;
-    act_sigmoids(*u, *v, &su, &sv);
-    *u *= su;
-    *v *= sv;
-#else
-    *u = act_of(*u);
-    *v = act_of(*v);
-#endif
-}
-// Both: act in the values' places.
+// act and its slope of two values at once, act in their places. Who wants one of them alone pays for one alone: what is not
+// read is not computed.
 static inline void act_both_of_two(vec *u, vec *v, vec *slope_u, vec *slope_v)
 {
 #if ACT == 1 && V > 1
@@ -117,6 +105,16 @@ static inline void act_both_of_two(vec *u, vec *v, vec *slope_u, vec *slope_v)
     *u = act_of(*u);
     *v = act_of(*v);
 #endif
+}
+static inline void act_of_two(vec *u, vec *v)
+{
+    vec slope_u, slope_v;
+    act_both_of_two(u, v, &slope_u, &slope_v);
+}
+static inline void act_slope_of_two(vec *u, vec *v)
+{
+    vec of_u = *u, of_v = *v;
+    act_both_of_two(&of_u, &of_v, u, v);
 }
 #if ACT_FALLS
 // Whether act(low) > act(high), and the slope at the one that is larger.
@@ -134,18 +132,6 @@ static inline ivec act_falls_to(vec low, vec high, vec *slope)
     return falls;
 }
 #endif
-static inline void act_slope_of_two(vec *u, vec *v)
-{
-#if ACT == 1 && V > 1
-    vec su, sv;
-    act_sigmoids(*u, *v, &su, &sv);
-    *u = act_slope_by(*u, su);
-    *v = act_slope_by(*v, sv);
-#else
-    *u = act_slope(*u);
-    *v = act_slope(*v);
-#endif
-}
 #endif
 
 #endif

@@ -86,7 +86,7 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
  * may be shorter); stats (N, tiles, 2, C) holds (mean, M2 = sum of squared deviations from that mean)
  * per strip and channel. A producer (convolution) that can leave them saves the stage one pass.
  * Backward sums: sums (N, tiles, 2, C) holds (sum g, sum g * (z - mu)) per strip of the stage's INPUT rows
- * and channel, where g is dy behind the pool's argmax and the ReLU's mask, at z's resolution. A consumer
+ * and channel, where g is dy behind the pool's argmax, times act', at z's resolution. A consumer
  * whose backward writes dx = the stage's dy as its LAST contribution can leave them, and where pool is 1 it leaves g in
  * place of dy, too. */
 typedef struct cln_stage {
