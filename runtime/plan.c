@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include "fusion.h"
 #include "philox.h"
 #include "tuning.h"
 
@@ -10,150 +11,6 @@
 #include <string.h>
 
 enum { ZEROS_BYTES = 4096 };
-
-/* ---- fusion -------------------------------------------------------------------------------------- */
-
-/* How many layers read layer i's output, and the first and last of them (-1: none). i = -1: the data. */
-static int consumers(const cln_net *net, int i, int *first, int *last)
-{
-    int count = 0;
-    *first = *last = -1;
-    for (int j = i + 1; j < net->n_layers; j++)
-        for (int k = 0; k < net->layers[j].n_inputs; k++)
-            if (net->layers[j].input[k] == i) {
-                if (!count++)
-                    *first = j;
-                *last = j;
-            }
-    return count;
-}
-
-/* Lets the host at `h` swallow the activation and the pool behind it; returns the last layer of the stage. finished: as from
- * finished_by, which knows of no smooth activation. */
-static int absorb_followers(cln_plan *plan, int h, int finished)
-{
-    const cln_net *net = plan->net;
-    cln_stage *stage = plan->nodes[h].stage;
-    const int pool = finished ? finished : 2;
-    int end = h, first, last;
-    while (plan->options.fuse && consumers(net, end, &first, &last) == 1) {
-        const cln_layer *next = &net->layers[first];
-        const cln_absorb what = next->op->absorb && next->n_inputs == 1 ? next->op->absorb(next) : CLN_ABSORB_NO;
-        const bool first_act = !stage->relu && !stage->smooth && stage->pool == 1;
-        if (what == CLN_ABSORB_RELU && first_act)
-            stage->relu = true;
-        else if (cln_absorb_smooth(what) && first_act && !finished)
-            stage->smooth = cln_absorb_smooth(what);
-        else if (what == CLN_ABSORB_POOL2 && stage->pool < pool)
-            stage->pool = 2;
-        else
-            break;
-        plan->nodes[first].skip = true;
-        end = first;
-    }
-    return end;
-}
-
-/* The node that computes layer i's output: the host for absorbed layers. */
-static int owner_of(const cln_plan *plan, int i)
-{
-    while (i >= 0 && plan->nodes[i].skip)
-        i = plan->net->layers[i].input[0];
-    return i;
-}
-
-/* The smooth activation that the node's kernels know; they know one alone. */
-static int smooth_before(const cln_node *node)
-{
-    const cln_stage *before = node->sums_for ? node->sums_for : node->applies;
-    return before ? before->smooth : 0;
-}
-
-/* What the consumer of the stage that begins at `host` and ends at layer `end` does for it. */
-static void fuse_consumer(cln_plan *plan, int host, int end)
-{
-    const cln_net *net = plan->net;
-    cln_stage *stage = plan->nodes[host].stage;
-    int first, last;
-    const int count = consumers(net, end, &first, &last);
-    if (!count || net->layers[first].input[0] != end)
-        return;
-    cln_node *consumer = &plan->nodes[first]; /* in backward it is the last to add to dy */
-    const cln_op *op = net->layers[first].op;
-    if (stage->norm && !plan->options.inference && op->sum_rows) {
-        stage->sum_rows = op->sum_rows(consumer, stage);
-        consumer->sums_for = stage->sum_rows ? stage : NULL;
-    }
-    if (count == 1 && stage->pool == 1 && op->applies && op->applies(consumer)) {
-        stage->deferred = true;
-        stage->merged = plan->options.inference && stage->norm && !net->layers[host].op->known_statistics &&
-                        op->merges && op->merges(consumer);
-        consumer->applies = stage;
-    }
-}
-
-/* What the producer does, which knows by now what the consumer does. */
-static void fuse_producer(cln_plan *plan, int host)
-{
-    const cln_net *net = plan->net;
-    cln_stage *stage = plan->nodes[host].stage;
-    const int from = net->layers[host].input[0];
-    if (from < 0)
-        return;
-    const bool known = plan->options.inference && net->layers[host].op->known_statistics;
-    const cln_op *op = net->layers[from].op;
-    cln_node *producer = &plan->nodes[from];
-    if (stage->norm && !known && op->stat_rows) {
-        stage->stat_rows = op->stat_rows(producer);
-        producer->stats_for = stage->stat_rows ? stage : NULL;
-    }
-    int first, last;
-    const bool knows = cln_stage_masked(stage) || stage->smooth == smooth_before(producer);
-    if (!plan->options.inference && knows && consumers(net, from, &first, &last) == 1 && op->derives &&
-        op->derives(producer, stage)) {
-        stage->derived = true;
-        producer->behind = stage;
-    }
-}
-
-/* At inference: whether the layer before the host at `h` can do all that its stage does, with the norm's scale in its
- * weights; up to which pooling. 0: no. */
-static int finished_by(const cln_plan *plan, int h)
-{
-    const cln_net *net = plan->net;
-    const int from = net->layers[h].input[0];
-    const bool known = !plan->nodes[h].stage->norm || net->layers[h].op->known_statistics;
-    int first, last;
-    if (!plan->options.inference || !plan->options.fuse || from < 0 || !known || plan->nodes[h].stage->smooth)
-        return 0;
-    if (!net->layers[from].op->finishes || consumers(net, from, &first, &last) != 1)
-        return 0;
-    return net->layers[from].op->finishes(&plan->nodes[from]);
-}
-
-static void fuse(cln_plan *plan)
-{
-    const cln_net *net = plan->net;
-    for (int i = 0; i < net->n_layers; i++) {
-        cln_node *node = &plan->nodes[i];
-        const cln_op *op = net->layers[i].op;
-        if (!op->host || node->skip)
-            continue;
-        node->stage = &plan->stages[i];
-        /* An activation that hosts its own stage is that stage's activation. */
-        const cln_absorb own = op->absorb ? op->absorb(&net->layers[i]) : CLN_ABSORB_NO;
-        *node->stage = (cln_stage){.norm = op->params != NULL, .pool = 1, .relu = own == CLN_ABSORB_RELU,
-                                   .smooth = cln_absorb_smooth(own)};
-        const int finished = finished_by(plan, i), end = absorb_followers(plan, i, finished);
-        if (finished) {
-            plan->nodes[net->layers[i].input[0]].finishes = node;
-            node->skip = true;
-        } else if (plan->options.fuse) {
-            fuse_consumer(plan, i, end);
-            fuse_producer(plan, i);
-        }
-    }
-}
 
 /* ---- parameters ---------------------------------------------------------------------------------- */
 
@@ -302,15 +159,6 @@ static cln_memory memory_of(const cln_plan *plan, int layer)
     return m;
 }
 
-/* The last layer of the stage (or the layer itself) whose output node i computes. */
-static int end_of(const cln_plan *plan, int i)
-{
-    int first, last;
-    while (i >= 0 && consumers(plan->net, i, &first, &last) == 1 && plan->nodes[first].skip)
-        i = first;
-    return i;
-}
-
 /* When the output of node i (its stage's end is `end`) is read for the last time. */
 static int value_death(const cln_plan *plan, int i, int end)
 {
@@ -322,7 +170,7 @@ static int value_death(const cln_plan *plan, int i, int end)
                 const bool keeps = !plan->options.inference && memory_of(plan, j).keeps_x;
                 const cln_stage *stage = plan->nodes[j].stage;
                 const int until = keeps ? back_time(plan, j)
-                                  : stage && stage->deferred ? value_death(plan, j, end_of(plan, j)) /* its reader's */
+                                  : stage && stage->deferred ? value_death(plan, j, cln_fusion_end(plan, j)) /* its reader's */
                                                              : j + 1;
                 death = until > death ? until : death;
             }
@@ -337,7 +185,9 @@ static int value_death(const cln_plan *plan, int i, int end)
 static int overwriter_of(const cln_plan *plan, int i)
 {
     int first, last;
-    if (plan->options.inference || plan->options.guard || consumers(plan->net, end_of(plan, i), &first, &last) != 1)
+    if (plan->options.inference || plan->options.guard)
+        return -1;
+    if (cln_fusion_readers(plan->net, cln_fusion_end(plan, i), &first, &last) != 1)
         return -1;
     const cln_stage *stage = plan->nodes[first].stage;
     return stage && stage->pool == 1 ? first : -1;
@@ -346,7 +196,7 @@ static int overwriter_of(const cln_plan *plan, int i)
 /* When the gradient of node i's output, or what is written over it, is read for the last time. */
 static int gradient_death(const cln_plan *plan, int i)
 {
-    const int from = plan->nodes[i].stage ? owner_of(plan, plan->net->layers[i].input[0]) : -1;
+    const int from = plan->nodes[i].stage ? cln_fusion_owner(plan, plan->net->layers[i].input[0]) : -1;
     if (from >= 0 && overwriter_of(plan, from) == i)
         return gradient_death(plan, from);
     return back_time(plan, from >= 0 && plan->nodes[from].behind ? from : i);
@@ -356,13 +206,13 @@ static int wish_node(cln_plan *plan, wish_list *list, int i, cln_error *err)
 {
     const cln_net *net = plan->net;
     cln_node *node = &plan->nodes[i];
-    const int end = end_of(plan, i), last_time = 2 * net->n_layers + 3;
+    const int end = cln_fusion_end(plan, i), last_time = 2 * net->n_layers + 3;
     const size_t bytes = cln_shape_count(net->layers[end].out) * sizeof(float);
     const cln_memory m = memory_of(plan, i);
     const bool deferred = node->stage && node->stage->deferred;
     int first, last;
     int rc = wish(list, &node->y, deferred ? 0 : bytes, i + 1, value_death(plan, i, end), plan, i, "the output", err);
-    consumers(net, end, &first, &last);
+    cln_fusion_readers(net, end, &first, &last);
     if (!rc && !plan->options.inference && overwriter_of(plan, i) < 0)
         rc = wish(list, &node->dy, bytes, last < 0 ? net->n_layers + 1 : back_time(plan, last), gradient_death(plan, i),
                   plan, i, "the gradient of the output", err);
@@ -415,16 +265,16 @@ static void connect(cln_plan *plan)
         node->zeros = plan->zeros;
         node->scratch = plan->scratch;
         for (int k = 0; k < net->layers[i].n_inputs; k++) {
-            const int from = net->layers[i].input[k], owner = owner_of(plan, from);
+            const int from = net->layers[i].input[k], owner = cln_fusion_owner(plan, from);
             int first, last;
             node->x[k] = owner < 0 ? plan->input : node->applies ? plan->nodes[owner].x[0] : plan->nodes[owner].y;
             node->dx[k] = owner < 0 ? none : plan->nodes[owner].dy;
-            consumers(net, from, &first, &last);
+            cln_fusion_readers(net, from, &first, &last);
             /* backward runs from the last layer down: the last consumer writes, the others add */
             node->accumulate[k] = i != last || (k == 1 && net->layers[i].input[0] == from);
         }
     }
-    const cln_node *end = &plan->nodes[owner_of(plan, net->n_layers - 1)];
+    const cln_node *end = &plan->nodes[cln_fusion_owner(plan, net->n_layers - 1)];
     plan->logits = end->y;
     plan->dlogits = end->dy;
 }
@@ -482,7 +332,7 @@ static int begin(cln_device *dev, const cln_net *net, const cln_plan_options *op
     if (!rc)
         rc = resolve(plan, err);
     if (!rc) {
-        fuse(plan);
+        cln_fuse(plan);
         rc = place_parameters(plan, err);
     }
     if (!rc)

@@ -1,6 +1,5 @@
 /* From the layers that a person wrote to what the device runs: a plan places every layer on a device,
- * chooses its kernels (tune.h), fuses what declares that it may be fused (op.h), and owns all memory.
- * It matches fusion hooks, never kinds of layers. */
+ * chooses its kernels (tune.h), fuses what may be fused (fusion.h), and owns all memory. */
 #ifndef CLN_PLAN_H
 #define CLN_PLAN_H
 
