@@ -118,7 +118,7 @@ static void drop_dx(cln_lone *l, void *data)
 int cln_bench_lone_new(cln_bench_lone *l, cln_device *dev, const char *view, const char *what, const char *norm,
                        const char *line, cln_shape in, const cln_tune_request *request, bool data, cln_error *err)
 {
-    const double began = cln_bench_now();
+    const double began = cln_now();
     memset(l, 0, sizeof *l);
     int rc = cln_lone_new(&l->lone, dev, line, in, request, drop_dx, &data, err);
     if (!rc)
@@ -141,7 +141,7 @@ int cln_bench_lone_new(cln_bench_lone *l, cln_device *dev, const char *view, con
         rc = run_way(&l->ways[i], err);
     if (!rc)
         rc = cln_device_finish(dev, err);
-    l->cases[0].row.first = cln_bench_now() - began;
+    l->cases[0].row.first = cln_now() - began;
     return rc;
 }
 

@@ -10,6 +10,7 @@
 #ifndef CLN_BENCH_H
 #define CLN_BENCH_H
 
+#include "clock.h"
 #include "kernel.h"
 
 enum { CLN_BENCH_MAX_NORMS = 8, CLN_BENCH_MAX_BATCHES = 16, CLN_BENCH_BANDWIDTHS = 12 };
@@ -37,6 +38,10 @@ typedef struct cln_bench_options {
 typedef int (*cln_bench_other)(void *arg, const char *name, const char *value, cln_error *err);
 int cln_bench_parse(int argc, char **argv, cln_bench_options *o, const char *help, const char *const *flags,
                     cln_bench_other other, void *arg);
+
+/* An option that names a file ("-": stdout) or a picture: tried at once, since what goes there takes minutes to measure. */
+int cln_bench_output(const char **out, const char *path, cln_error *err);
+int cln_bench_picture(const char **out, const char *path, cln_error *err);
 
 /* Whether a row of this name is wanted. */
 bool cln_bench_wanted(const cln_bench_options *o, const char *name);
@@ -140,9 +145,6 @@ typedef struct cln_bench_measurement {
     void (*progress)(void *arg, int round, int rounds); /* may be NULL */
     void *progress_arg;
 } cln_bench_measurement;
-
-/* Seconds on a clock that never goes back. */
-double cln_bench_now(void);
 
 /* Runs every case once (its `first`), then chooses repetitions so that a sample is long against the clock and
  * the wait, then takes samples in rounds; last, where the device was opened with profiling, one profiled pass

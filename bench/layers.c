@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "cases.h"
-#include "chart.h"
 #include "cli/cli.h"
 #include "net.h"
 
@@ -96,7 +95,7 @@ static int bench_place(layers_bench *b, int view, const cln_layer *layer, const 
     cln_shape in = layer->in[0];
     in.n = view == GEMM && in.n > gemm_batch ? gemm_batch : in.n;
     snprintf(what, sizeof what, "%d.%s", layer->index, layer->op->norm ? "norm" : layer->op->word);
-    const double began = cln_bench_now();
+    const double began = cln_now();
     for (int k = 0; k < n && !rc; k++) {
         rc = cln_bench_lone_new(&lones[k], b->dev, views[view], what, norms[k], lines[k], in,
                                 view == GEMM ? &gemm : NULL, data, err);
@@ -106,7 +105,7 @@ static int bench_place(layers_bench *b, int view, const cln_layer *layer, const 
             cases[n_cases++] = lones[k].cases[c];
         }
     }
-    b->compile += cln_bench_now() - began;
+    b->compile += cln_now() - began;
     const cln_bench_measurement m = {.min_time = b->o.min_time / VISITS};
     if (!rc)
         rc = measure(b, cases, n_cases, &m, err);
@@ -253,7 +252,7 @@ static int bench_stages(layers_bench *b, cln_net **nets, cln_error *err)
     stage_bench s = {.n = 0};
     const cln_bench_measurement m = {.min_time = b->o.min_time / VISITS, .begin_round = refresh, .arg = &s};
     show_progress(b, "stages");
-    const double began = cln_bench_now();
+    const double began = cln_now();
     int rc = plan_stages(b, &s, nets, err);
     if (!rc)
         rc = stage_cases(b, &s, err);
@@ -261,7 +260,7 @@ static int bench_stages(layers_bench *b, cln_net **nets, cln_error *err)
         rc = refresh(&s, err);
         if (!rc)
             rc = cln_device_finish(b->dev, err);
-        b->compile += cln_bench_now() - began;
+        b->compile += cln_now() - began;
         if (!rc)
             rc = measure(b, s.cases, s.n_cases, &m, err);
     }
@@ -447,20 +446,17 @@ static int set_option(void *arg, const char *name, const char *value, cln_error 
 {
     layers_bench *b = arg;
     char text[64], *rest = NULL;
-    if (!strcmp(name, "roofline") || !strcmp(name, "prices")) {
-        *(name[0] == 'r' ? &b->roofline : &b->prices) = value;
-        return cln_chart_check_name(value, err);
-    } else {
-        memset(b->view, 0, sizeof b->view);
-        snprintf(text, sizeof text, "%s", value);
-        for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
-            int v = 0;
-            while (v < VIEWS && strcmp(views[v], word))
-                v++;
-            if (v == VIEWS)
-                return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--view: '%s' is none of alone, gemm, stage", word);
-            b->view[v] = true;
-        }
+    if (!strcmp(name, "roofline") || !strcmp(name, "prices"))
+        return cln_bench_picture(name[0] == 'r' ? &b->roofline : &b->prices, value, err);
+    memset(b->view, 0, sizeof b->view);
+    snprintf(text, sizeof text, "%s", value);
+    for (char *word = strtok_r(text, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        int v = 0;
+        while (v < VIEWS && strcmp(views[v], word))
+            v++;
+        if (v == VIEWS)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "--view: '%s' is none of alone, gemm, stage", word);
+        b->view[v] = true;
     }
     return CLN_OK;
 }
@@ -514,7 +510,7 @@ int cln_bench_layers(int argc, char **argv)
                             .n_batches = 1, .min_time = 0.1},
                       .view = {true, true, true}};
     cln_error err = {0};
-    const double began = cln_bench_now();
+    const double began = cln_now();
     const int status = cln_bench_parse(argc, argv, &b.o, help, flags, set_option, &b);
     if (status >= 0)
         return status;
@@ -530,7 +526,7 @@ int cln_bench_layers(int argc, char **argv)
     if (!rc && !b.report.n_rows)
         rc = CLN_FAIL(&err, CLN_ERR_ARGUMENT, "no row fits --filter '%s'", b.o.filter ? b.o.filter : "");
     if (!rc && !cln_bench_quiet(&b.o))
-        rc = print_tables(&b, cln_bench_now() - began, &err);
+        rc = print_tables(&b, cln_now() - began, &err);
     if (!rc)
         rc = write_all(&b, &err);
     cln_bench_report_clear(&b.report);

@@ -3,27 +3,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 5, MIN_PER_ROUND = 2, MAX_PER_ROUND = 200, MAX_REPETITIONS = 10000 };
-
-double cln_bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Seconds of one repetition, from `repetitions` of them and a wait. */
 static int take(cln_device *dev, cln_bench_case *c, int repetitions, double *seconds, cln_error *err)
 {
-    const double began = cln_bench_now();
+    const double began = cln_now();
     int rc = CLN_OK;
     for (int i = 0; i < repetitions && !rc; i++)
         rc = c->run(c->arg, err);
     if (!rc)
         rc = cln_device_finish(dev, err);
-    *seconds = (cln_bench_now() - began) / repetitions;
+    *seconds = (cln_now() - began) / repetitions;
     return rc;
 }
 

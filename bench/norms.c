@@ -179,7 +179,7 @@ int cln_bench_norms(int argc, char **argv)
     static const char *const flags[] = {"shape=", "groups=", NULL};
     norms_bench b = {.o = {.norms = {"bn", "ln", "gn", "in", "none"}, .n_norms = 5, .min_time = 0.1}};
     cln_error err = {0};
-    const double began = cln_bench_now();
+    const double began = cln_now();
     const int status = cln_bench_parse(argc, argv, &b.o, help, flags, set_option, &b);
     if (status >= 0)
         return status;
@@ -193,7 +193,7 @@ int cln_bench_norms(int argc, char **argv)
     if (!rc && !b.report.n_rows)
         rc = CLN_FAIL(&err, CLN_ERR_ARGUMENT, "no row is left: --filter or --groups fit none");
     if (!rc && !cln_bench_quiet(&b.o))
-        print_table(&b, cln_bench_now() - began);
+        print_table(&b, cln_now() - began);
     if (!rc)
         rc = cln_bench_write(&b.report, &b.o, &err);
     if (!rc && b.o.plot)

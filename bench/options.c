@@ -10,6 +10,7 @@
 
 #include "chart.h"
 #include "cli/cli.h"
+#include "file.h"
 #include "options.h"
 #include "tune.h"
 
@@ -47,6 +48,19 @@ static int set_batches(cln_bench_options *o, const char *value, cln_error *err)
     return rc ? rc : cln_option_distinct("batch", o->batches, o->n_batches, err);
 }
 
+int cln_bench_output(const char **out, const char *path, cln_error *err)
+{
+    *out = path;
+    return strcmp(path, "-") ? cln_file_try(path, err) : CLN_OK;
+}
+
+int cln_bench_picture(const char **out, const char *path, cln_error *err)
+{
+    const int rc = cln_chart_check_name(path, err);
+    *out = path;
+    return rc ? rc : cln_file_try(path, err);
+}
+
 static int set_common(cln_bench_options *o, const char *name, const char *value, cln_error *err)
 {
     char *end;
@@ -57,13 +71,12 @@ static int set_common(cln_bench_options *o, const char *name, const char *value,
     else if (!strcmp(name, "batch"))
         return set_batches(o, value, err);
     else if (!strcmp(name, "json"))
-        o->json = value;
+        return cln_bench_output(&o->json, value, err);
     else if (!strcmp(name, "csv"))
-        o->csv = value;
-    else if (!strcmp(name, "plot")) {
-        o->plot = value;
-        return cln_chart_check_name(value, err);
-    } else if (!strcmp(name, "filter"))
+        return cln_bench_output(&o->csv, value, err);
+    else if (!strcmp(name, "plot"))
+        return cln_bench_picture(&o->plot, value, err);
+    else if (!strcmp(name, "filter"))
         return set_filter(o, value, err);
     else if (!strcmp(name, "model")) {
         if (strlen(value) >= sizeof o->model)

@@ -165,7 +165,7 @@ static int sample(peak_bench *b, const peak_probe *p, double *seconds, cln_error
     const size_t items = stream_items(b, p, vectors, &chunk);
     b->key += 0x10001u * (uint32_t)(p->n + 1);
     int rc = cln_device_finish(b->dev, err);
-    const double began = cln_bench_now();
+    const double began = cln_now();
     if (rc)
         return rc;
     if (p->kind == PEAK_FMA)
@@ -182,7 +182,7 @@ static int sample(peak_bench *b, const peak_probe *p, double *seconds, cln_error
         rc = run_launches(b, p, err);
     if (!rc)
         rc = cln_device_finish(b->dev, err);
-    *seconds = cln_bench_now() - began;
+    *seconds = cln_now() - began;
     if (rc)
         return rc;
     return p->kind == PEAK_FMA    ? check_fma(b, p, err)
@@ -349,7 +349,7 @@ static void results(const peak_bench *b, cln_bench_peaks *out)
 int cln_bench_peaks_measure(cln_device *dev, double seconds, cln_bench_peaks *out, cln_error *err)
 {
     peak_bench b;
-    const double began = cln_bench_now();
+    const double began = cln_now();
     int rc = bench_open(&b, dev, err);
     for (int i = 0; i < FMAS && !rc; i++) {
         const int acc = accumulators(&b, i); /* sums of floats stay exact below 2^24 */
@@ -363,7 +363,7 @@ int cln_bench_peaks_measure(cln_device *dev, double seconds, cln_bench_peaks *ou
     if (!rc)
         rc = add_ladder(&b, err);
     for (int round = 0; !rc; round++) {
-        const double passed = cln_bench_now() - began;
+        const double passed = cln_now() - began;
         if (round > 0 && passed >= (round < 3 ? 3 * seconds : seconds))
             break;
         for (int i = 0; i < b.n_probes && !rc; i++) {

@@ -143,11 +143,11 @@ static int bench_batch(step_bench *b, int batch, cln_error *err)
     int n = 0, rc = CLN_OK;
     for (int k = 0; k < b->o.n_norms && !rc; k++) {
         cln_bench_row row = {.name = ""};
-        const double began = cln_bench_now();
+        const double began = cln_now();
         rc = new_trainer(b, b->o.norms[k], batch, &list[k], err);
         if (!rc)
             set_row(&row, b, "step", b->o.norms[k], batch, list[k].trainer->net);
-        row.first = cln_bench_now() - began;
+        row.first = cln_now() - began;
         if (!rc && cln_bench_wanted(&b->o, row.name))
             cases[n++] = (cln_bench_case){.row = row, .run = train_step, .arg = &list[k]};
         if (!rc && b->infer)
@@ -343,7 +343,7 @@ int cln_bench_step(int argc, char **argv)
                           .batches = {128, 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024}, .n_batches = 11},
                     .fuse = true, .infer = true};
     cln_error err = {0};
-    const double began = cln_bench_now();
+    const double began = cln_now();
     const int status = cln_bench_parse(argc, argv, &b.o, help, flags, set_option, &b);
     if (status >= 0)
         return status;
@@ -355,7 +355,7 @@ int cln_bench_step(int argc, char **argv)
     if (!rc && !b.report.n_rows)
         rc = CLN_FAIL(&err, CLN_ERR_ARGUMENT, "no row fits --filter '%s'", b.o.filter ? b.o.filter : "");
     if (!rc && !cln_bench_quiet(&b.o))
-        print_tables(&b, cln_bench_now() - began);
+        print_tables(&b, cln_now() - began);
     if (!rc)
         rc = cln_bench_write(&b.report, &b.o, &err);
     if (!rc && b.o.plot)

@@ -318,6 +318,18 @@ int cln_file_write_atomic(const char *path, const void *bytes, size_t n, cln_err
     return cln_writer_close(&w, rc, err);
 }
 
+int cln_file_try(const char *path, cln_error *err)
+{
+    struct stat st;
+    cln_writer w;
+    int rc = cln_writer_open(&w, path, err);
+
+    if (rc == 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        rc = cln_file_error(err, "cannot write", path, EISDIR);
+    cln_writer_close(&w, CLN_ERR_IO, NULL); /* takes the temporary back */
+    return rc;
+}
+
 /* ---- appending ------------------------------------------------------------------------------- */
 
 static int write_fully(int fd, const char *bytes, size_t n)

@@ -35,6 +35,9 @@ int cln_file_read_all(const char *path, size_t limit, unsigned char **bytes, siz
  * folder, fsync, rename, fsync of the folder. CLN_ERR_IO. */
 int cln_file_write_atomic(const char *path, const void *bytes, size_t n, cln_error *err);
 
+/* Whether that would work now, for what is written after hours of work: the temporary file is made and removed. */
+int cln_file_try(const char *path, cln_error *err);
+
 /* Appends line and a newline and syncs, making the file where there is none. A write that fails half-way
  * (disk full) is taken back. `line` has no newline of its own. */
 int cln_file_append_line(const char *path, const char *line, cln_error *err);

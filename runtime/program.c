@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cache.h"
+#include "clock.h"
 
 struct cln_program {
     cln_program *next;
@@ -231,19 +231,12 @@ static void give_notice(cln_device *dev)
     dev->cold = true;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int build_from_source(cln_device *dev, const text_buffer *source, const char *file,
                              const char *options, cl_program *out, cln_error *err)
 {
     enum { MILLISECONDS = 100 }; /* a driver that has it in its own cache takes less */
     const bool kept = cln_program_driver_caches(dev);
-    const double began = now();
+    const double began = cln_now();
     if (!kept)
         give_notice(dev);
 
@@ -258,7 +251,7 @@ static int build_from_source(cln_device *dev, const text_buffer *source, const c
         clReleaseProgram(id);
         return code;
     }
-    if (kept && 1e3 * (now() - began) > MILLISECONDS)
+    if (kept && 1e3 * (cln_now() - began) > MILLISECONDS)
         give_notice(dev);
     *out = id;
     return CLN_OK;

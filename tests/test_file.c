@@ -109,6 +109,12 @@ START_TEST(atomic_writes)
     failed(cln_file_write_atomic(at("dir/"), "x", 1, &err), CLN_ERR_ARGUMENT, "names a folder");
     ck_assert_int_eq(mkdir(at("dir"), 0777), 0);
     failed(cln_file_write_atomic(at("dir"), "x", 1, &err), CLN_ERR_IO, "cannot replace");
+    failed(cln_file_try(at("dir"), &err), CLN_ERR_IO, "Is a directory");
+    failed(cln_file_try(at("none/file"), &err), CLN_ERR_IO, "No such file");
+    OK(cln_file_try(at("file"), &err));
+    holds_text("file", "old");
+    OK(cln_file_try(at("new"), &err));
+    ck_assert(!cln_file_exists(at("new")));
     ck_assert_int_eq(rmdir(at("dir")), 0);
     ck_assert_int_eq(unlink(at("file")), 0);
     ck_assert_msg(rmdir(at("")) == 0, "a temporary file was left");

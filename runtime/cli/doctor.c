@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "../json.h"
 #include "../program.h"
 #include "../run.h"
@@ -71,13 +71,6 @@ static void print_help(const doctor *d)
     printf("\n");
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- the table ----------------------------------------------------------------------------------- */
 
 static void print_head(const doctor *d)
@@ -140,7 +133,7 @@ static const char *reason_to_skip(const doctor *d, const cln_doctor_check *c)
 static void run(doctor *d, const cln_doctor_check *c)
 {
     result *r = &d->results[d->n++];
-    const double began = now();
+    const double began = cln_now();
     *r = (result){.check = c};
     const char *reason = reason_to_skip(d, c);
     if (reason) {
@@ -152,7 +145,7 @@ static void run(doctor *d, const cln_doctor_check *c)
             cln_verdict_fail(&r->verdict, "there is no case for it");
         r->outcome = r->verdict.failures ? FAILED : PASSED;
     }
-    r->seconds = now() - began;
+    r->seconds = cln_now() - began;
     d->failed += r->outcome == FAILED;
     print_row(r);
 }
@@ -368,7 +361,7 @@ int cln_cmd_doctor(int argc, char **argv)
 {
     static doctor d; /* large for a stack */
     cln_error err = {0};
-    const double began = now();
+    const double began = cln_now();
     d.n_checks = cln_doctor_list(d.checks, CLN_DOCTOR_MAX);
     int status = parse(argc, argv, &d);
     if (status >= 0)
@@ -380,7 +373,7 @@ int cln_cmd_doctor(int argc, char **argv)
         for (int i = 0; i < d.n_checks; i++)
             if (wanted(&d, &d.checks[i]))
                 run(&d, &d.checks[i]);
-        print_verdict(&d, now() - began);
+        print_verdict(&d, cln_now() - began);
         fflush(stdout);
         rc = d.json ? write_json(&d, &err) : CLN_OK;
     }

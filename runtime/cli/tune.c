@@ -62,7 +62,7 @@ static void print_help(void)
 static bool should_stop(void *arg)
 {
     const tuner *t = arg;
-    return cln_cli_interrupted() || cln_bench_now() - t->began > t->seconds;
+    return cln_cli_interrupted() || cln_now() - t->began > t->seconds;
 }
 
 /* ---- layers -------------------------------------------------------------------------------------- */
@@ -167,16 +167,16 @@ static int time_steps(tuner *t, cln_trainer *const *list, int n, double *seconds
         seconds[i] = INFINITY;
     for (int round = -1; round < STEP_ROUNDS && !rc; round++) /* the first one warms up */
         for (int i = 0; i < n && !rc && !should_stop(t); i++) {
-            const double began = cln_bench_now();
+            const double began = cln_now();
             int steps = 0;
             do {
                 rc = cln_train_enqueue(list[i], 0, 0, err);
                 if (!rc)
                     rc = cln_device_finish(t->dev, err);
                 steps++;
-            } while (!rc && cln_bench_now() - began < STEP_SAMPLE);
+            } while (!rc && cln_now() - began < STEP_SAMPLE);
             if (round >= 0)
-                seconds[i] = fmin(seconds[i], (cln_bench_now() - began) / steps);
+                seconds[i] = fmin(seconds[i], (cln_now() - began) / steps);
         }
     return rc;
 }
@@ -373,7 +373,7 @@ int cln_cmd_tune(int argc, char **argv)
     int status = parse(argc, argv, &t);
     if (status >= 0)
         return status;
-    t.began = cln_bench_now();
+    t.began = cln_now();
     cln_cli_catch_signals();
     int rc = set_up(&t, &err);
     if (!rc)
@@ -383,7 +383,7 @@ int cln_cmd_tune(int argc, char **argv)
     status = rc ? cln_cli_fail(&err) : cln_cli_interrupted() ? 130 : CLN_EXIT_OK;
     if (!rc && !t.quiet && t.n_shapes)
         printf("%s%d shapes, %d new choices, in %.0f s; kept in %s\n", should_stop(&t) ? "not all of it: " : "", t.n_shapes,
-               t.changed, cln_bench_now() - t.began, path);
+               t.changed, cln_now() - t.began, path);
     if (!rc && !t.n_shapes)
         fprintf(stderr, "clnorm: stopped before anything was measured: no table was written\n");
     if (!rc && t.dev && t.dev->cold)

@@ -124,5 +124,10 @@ error 2 'they have no part in it' bench peak --batch 8
 error 2 'the shapes stand for themselves' bench norms --model s8
 error 2 'min-time' bench --min-time 0
 error 2 'png' bench --batch 1 --min-time 0.001 --view alone --norm bn --roofline picture.jpg
+mkdir folder.png
+error 9 'nowhere/rows.json' bench --json nowhere/rows.json
+error 9 'nowhere/stages.png' bench --plot nowhere/stages.png
+error 9 'folder.png.*Is a directory' bench --prices folder.png
+check "nothing is left of a try" [ -z "$(find . -name '.*.tmp')" ]
 
 finish
