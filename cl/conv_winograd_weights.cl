@@ -16,7 +16,7 @@ APART void weights_to_matrices(const vec w[3][3], global float *restrict u, int 
     EACH_POINT(i) {
         vec t[S];
         weights_to_points(half_way[i], t);
-        EACH_POINT(j) VSTORE(t[j], u + (i * S + j) * pitch);
+        EACH_POINT(j) VSTORE(t[j], u + (long)(i * S + j) * pitch);
     }
 }
 

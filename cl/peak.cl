@@ -20,7 +20,7 @@ typedef CLN_CAT(uint, V) uvec;
 #endif
 
 // The sum of a vector's words.
-inline uint peak_sum(uvec a)
+static inline uint peak_sum(uvec a)
 {
     union {
         uvec v;

@@ -1,5 +1,6 @@
 #include "muon.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -108,8 +109,12 @@ int cln_muon_new(const cln_plan *plan, int chunk, int local, cln_muon **out, cln
         m->local = local;
         squares = list_matrices(m, plan, table);
         count_items(m, table);
-        rc = cln_tensor_new(m->dev, plan->weights.bytes, what, &m->s, err);
+        if (squares > INT_MAX)
+            rc = CLN_FAIL(err, CLN_ERR_MODEL, "muon's matrices for this network have %zu values, more than the 2^31 - 1 that they may "
+                          "have: choose --optimizer sgd or adamw", squares);
     }
+    if (!rc)
+        rc = cln_tensor_new(m->dev, plan->weights.bytes, what, &m->s, err);
     if (!rc)
         rc = cln_tensor_new(m->dev, plan->weights.bytes, what, &m->other, err);
     if (!rc)

@@ -82,7 +82,7 @@ enum { CLN_COST_FORWARD, CLN_COST_BACKWARD_DATA, CLN_COST_BACKWARD_PARAMS, CLN_C
  *     y = pool(act((z - mu[n,c]) * a[n,c] + beta[c])),  act: ReLU, a smooth one, or none
  * executed as one pass over z. Its node is the host; the layers it absorbed run nothing.
  * All four norms share it: they differ only in how mu and a come out of the statistics.
- * Tile statistics: z is cut into `tiles` strips of whole rows per image, `tile_rows` rows each (the last
+ * Tile statistics: z is cut into `tiles` strips of whole rows per image, `strip_rows` rows each (the last
  * may be shorter); stats (N, tiles, 2, C) holds (mean, M2 = sum of squared deviations from that mean)
  * per strip and channel. A producer (convolution) that can leave them saves the stage one pass.
  * Backward sums: sums (N, tiles, 2, C) holds (sum g, sum g * (z - mu)) per strip of the stage's INPUT rows
@@ -98,7 +98,7 @@ typedef struct cln_stage {
     cln_tensor mu, a;       /* per-(n, c) coefficients at [n * coef_stride + c] */
     int coef_stride;        /* C, or 0 where all images share them (batch norm) */
     cln_tensor beta;        /* (C) */
-    cln_tensor stats, sums; /* see above; buffers large enough for tile_rows = 1 (even rows under pool) */
+    cln_tensor stats, sums; /* see above; as large as strips of strip_rows and sum_rows need */
     int stat_rows;          /* rows per strip that the producer writes; 0: nobody does, the stage does it itself */
     int sum_rows;           /* likewise for the consumer's backward; counted in z's rows */
     cln_tensor dy, qr;      /* the gradient of y; coefficients of dz = a g + q (z - mu) + r, g as above: q at */

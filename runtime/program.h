@@ -18,8 +18,8 @@ const cln_embedded_file *cln_embedded_find(const char *name);
 
 typedef struct cln_program cln_program;
 
-/* The program of kernel file `file` ("norm.cl") built with `options` ("-D V=8 -D RELU=1"), owned by
- * the device and shared by all who ask for the same pair. "common.cl" is put before every file, with
+/* The program of kernel file `file` ("norm.cl") built with `options` ("-D V=8 -D ACT=1"), owned by
+ * the device and shared by all who ask for the same pair. "philox.h" and "common.cl" are put before every file, with
  * #line directives, so that a build error reads "norm.cl:7:20: error: ...".
  * Cache key: hash(source, options, device, driver, platform version, format version); a file that does
  * not load is rebuilt. CLNORM_CACHE_DIR overrides $XDG_CACHE_HOME/clnorm (else ~/.cache/clnorm); an

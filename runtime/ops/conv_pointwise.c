@@ -32,7 +32,7 @@ static size_t planes(const conv_pointwise *c, int channels)
 static conv_pointwise lay_out(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
 {
     conv_pointwise c = {.s = *s, .direction = direction, .rows = 1};
-    if (s->k != 1 || s->depthwise || s->stride != 1 || s->pad != 0 || s->h * s->w < PIXELS)
+    if (s->k != 1 || s->stride != 1 || s->pad != 0 || s->h * s->w < PIXELS)
         return c;
     while (c.rows < s->h && 2 * c.rows * s->w * (s->ci + s->co) * (int)sizeof(float) <= STRIP_BYTES)
         c.rows *= 2;

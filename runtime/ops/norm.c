@@ -21,7 +21,6 @@ extern const cln_op cln_op_bn, cln_op_ln, cln_op_gn, cln_op_in, cln_op_none, cln
     cln_op_silu, cln_op_celu, cln_op_gelu;
 
 typedef struct norm_impl {
-    cln_stage stage;
     cln_kernel stats, coefs, eval, apply;
     cln_kernel sums, params, bwd_coefs, bwd_apply;
     int lanes, rows; /* rows: strip height where this stage takes the sums itself */
