@@ -26,19 +26,19 @@ class Layer:
     kept: bool = False  # a later layer reads its output
 
 
-def parse(line):
-    """(label or None, word, value of the first attribute (or add's label) or None, named attributes); $act is clnorm's default"""
-    words = ["relu" if word == "$act" else word for word in line.split()]
+def parse(line, act):
+    """(label or None, word, value of the first attribute (or add's label) or None, named attributes)"""
+    words = [act if word == "$act" else word for word in line.split()]
     label = words.pop(0)[:-1] if words[0].endswith(":") else None
     first = next((word for word in words[1:] if "=" not in word), None)
     return label, words[0], first, dict(word.split("=") for word in words[1:] if "=" in word)
 
 
-def read(lines, channels=3, size=32):
-    """The layers of a .net file, as far as PyTorch's twins need the language."""
+def read(lines, act="relu", channels=3, size=32):
+    """The layers of a .net file, as far as PyTorch's twins need the language; act: what $act stands for, in benches ReLU."""
     layers, labels = [], {}
     for line in filter(str.strip, (line.split("#")[0] for line in lines)):
-        label, word, first, options = parse(line)
+        label, word, first, options = parse(line, act)
         layer = Layer(len(layers), word, channels, channels, size)
         if word in ("conv", "dense"):
             layer.c_out = CLASSES if first == "$classes" else int(first)
@@ -62,7 +62,7 @@ def read(lines, channels=3, size=32):
         elif word == "add":
             layer.other, layer.stride = labels[first], int(options.get("stride", 1))
             layers[layer.other].kept = True
-        elif word not in ("$norm", "relu", "sigmoid"):
+        elif word not in ("$norm", "relu", "silu", "celu", "gelu", "sigmoid"):
             raise ValueError(f"line '{line.strip()}': network.py does not know the layer '{word}'")
         if label:
             labels[label] = layer.index
@@ -82,7 +82,8 @@ def module(torch, layer, norm, inplace=False):
         return {"bn": lambda: nn.BatchNorm2d(c), "none": nn.Identity,
                 "ln": lambda: nn.GroupNorm(1, c), "gn": lambda: nn.GroupNorm(4, c),
                 "in": lambda: nn.GroupNorm(c, c)}[norm]()
-    return {"relu": lambda: nn.ReLU(inplace=inplace), "gap": lambda: nn.AdaptiveAvgPool2d(1),
+    return {"relu": lambda: nn.ReLU(inplace=inplace), "silu": nn.SiLU, "celu": nn.CELU, "gelu": nn.GELU,
+            "gap": lambda: nn.AdaptiveAvgPool2d(1),
             "maxpool": lambda: nn.MaxPool2d(layer.k, layer.stride, layer.pad),
             "sigmoid": nn.Sigmoid, "add": nn.Identity, "scale": nn.Identity}[layer.word]()
 

@@ -12,12 +12,17 @@
 #include "../options.h"
 #include "../program.h"
 #include "../run.h"
+#include "../train.h"
 #include "cli.h"
 #include "dataset.h"
 
+/* The settings of clnorm train that make the network of a file that does not tell it. */
+enum { MODEL, NORM, SETTINGS = 5 };
+static const char *const settings[SETTINGS] = {"model", "norm", "groups", "act", "ws"};
+
 typedef struct evaluation {
     const char *data_path, *device, *model, *logits_path;
-    const char *net_name, *norm, *groups; /* of a file that does not tell; NULL: not given */
+    const char *told[SETTINGS]; /* NULL: not given */
     bool json, flip;
     cln_st_file file;
     cln_model_info info;
@@ -52,7 +57,9 @@ static void print_help(void)
            "(\"0.weight\"); images are normalised with mean and deviation of the training set's channels.\n"
            "  --model NAME   the network, as for clnorm train\n"
            "  --norm NORM    what $norm stands for\n"
-           "  --groups G     groups of channels of gn (default 4)\n");
+           "  --groups G     groups of channels of gn (default 4)\n"
+           "  --act A        what $act stands for (default silu, as for clnorm train)\n"
+           "  --ws 1         weight standardisation, as for clnorm train\n");
 }
 
 static int parse(int argc, char **argv, evaluation *e)
@@ -60,6 +67,7 @@ static int parse(int argc, char **argv, evaluation *e)
     static const struct option options[] = {{"data", required_argument, NULL, 'd'},   {"device", required_argument, NULL, 'D'},
                                             {"logits", required_argument, NULL, 'l'}, {"model", required_argument, NULL, 'm'},
                                             {"norm", required_argument, NULL, 'n'},   {"groups", required_argument, NULL, 'g'},
+                                            {"act", required_argument, NULL, 'a'},    {"ws", required_argument, NULL, 'w'},
                                             {"json", no_argument, NULL, 'j'},         {"flip", no_argument, NULL, 'f'},
                                             {"help", no_argument, NULL, 'h'}, {0}};
     int c;
@@ -68,9 +76,11 @@ static int parse(int argc, char **argv, evaluation *e)
         case 'd': e->data_path = optarg; break;
         case 'D': e->device = optarg; break;
         case 'l': e->logits_path = optarg; break;
-        case 'm': e->net_name = optarg; break;
-        case 'n': e->norm = optarg; break;
-        case 'g': e->groups = optarg; break;
+        case 'm': e->told[MODEL] = optarg; break;
+        case 'n': e->told[NORM] = optarg; break;
+        case 'g': e->told[2] = optarg; break;
+        case 'a': e->told[3] = optarg; break;
+        case 'w': e->told[4] = optarg; break;
         case 'j': e->json = true; break;
         case 'f': e->flip = true; break;
         case 'h': print_help(); return CLN_EXIT_OK;
@@ -79,7 +89,10 @@ static int parse(int argc, char **argv, evaluation *e)
     }
     if (optind + 1 != argc)
         return cln_cli_usage("eval", optind == argc ? "which run or model?" : "one run or model at a time");
-    if (!e->net_name != !e->norm || (e->groups && !e->norm))
+    bool any = false;
+    for (int i = 0; i < SETTINGS; i++)
+        any = any || e->told[i];
+    if (any && !(e->told[MODEL] && e->told[NORM]))
         return cln_cli_usage("eval", "--model and --norm go together: shapes of weights do not tell the norm");
     e->model = argv[optind];
     return -1;
@@ -99,9 +112,10 @@ static int read_model(evaluation *e, cln_error *err)
     if (rc)
         return rc;
     const bool told = cln_model_info_in(&e->file);
-    if (told && e->net_name)
-        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s tells its network itself: leave out --model, --norm and --groups", e->model);
-    if (!e->net_name)
+    if (told && e->told[MODEL])
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s tells its network itself: leave out --model, --norm and what goes with them",
+                        e->model);
+    if (!e->told[MODEL])
         rc = cln_model_info_read(&e->file, &e->info, err);
     if (rc && !told && err->code == CLN_ERR_CHECKPOINT) {
         const size_t used = strlen(err->text);
@@ -115,13 +129,17 @@ static int make_net(evaluation *e, cln_error *err)
 {
     const cln_dataset *d = e->data;
     cln_shape input = {BATCH, d->h, d->w, d->c};
-    if (e->net_name) {
-        const cln_field *field = cln_field_find("groups");
-        cln_train_options o = {.groups = 0};
+    if (e->told[MODEL]) {
+        cln_given given[SETTINGS];
+        cln_train_options o;
+        int n = 0;
+        for (int i = 0; i < SETTINGS; i++)
+            if (e->told[i])
+                given[n++] = (cln_given){cln_field_find(settings[i]), e->told[i]};
         memcpy(e->info.mean, d->mean, sizeof e->info.mean);
         memcpy(e->info.std, d->std, sizeof e->info.std);
-        const int rc = e->groups ? cln_field_set(field, &o, e->groups, err) : CLN_OK;
-        return rc ? rc : cln_net_load(e->net_name, e->norm, o.groups, d->classes, input, &e->net, err);
+        const int rc = cln_options_resolve(given, n, &o, err);
+        return rc ? rc : cln_train_net(&o, input, d->classes, &e->net, err);
     }
     const cln_shape in = e->info.input;
     if (d->h != in.h || d->w != in.w || d->c != in.c || d->classes != e->info.classes)

@@ -31,6 +31,9 @@ error 2 '--model and --norm go together' eval plain.safetensors --norm ln
 error 2 '--model and --norm go together' eval plain.safetensors --groups 4
 error 2 "unknown norm 'batch'" eval plain.safetensors --model s8 --norm batch
 error 2 "groups: 'x'" eval plain.safetensors --model s8 --norm gn --groups x
+error 2 '--model and --norm go together' eval plain.safetensors --act relu
+error 2 "act: 'tanh'" eval plain.safetensors --model s8 --norm gn --act tanh
+error 2 'act: .*line.net has no line \$act that could be gelu' eval plain.safetensors $told --act gelu
 printf 'gap\nconv $classes k=1 bias=1\ngap\nconv $classes k=1 bias=1\n' >longer.net
 works eval plain.safetensors $told # so that no notice of compiling stands before the errors
 counter='"9.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[160,168]}'
@@ -55,4 +58,28 @@ works train --quiet --model ./line.net --norm ln --limit 64 --epochs 1 --out run
 works eval run --logits run.npy
 check "other logits" no cmp -s run.npy logits.npy
 error 2 'run tells its network itself' eval run $told
+
+# ---- what does not tell gets the network that clnorm train makes of the same names
+# stripped FILE OUT: the same tensors without what a header of less than 64 KiB says beside them
+stripped()
+{
+    size=$(head -c 2 "$1" | od -An -tu2 | tr -d ' ')
+    header=$(head -c $((8 + size)) "$1" | tail -c +9 | sed 's/"__metadata__":{[^}]*},\{0,1\}//')
+    printf '%b' "\\0$(printf '%o' $((${#header} % 256)))\\0$(printf '%o' $((${#header} / 256)))" '\0000\0000\0000\0000\0000\0000' >"$2"
+    printf '%s' "$header" >>"$2"
+    tail -c +$((9 + size)) "$1" >>"$2"
+}
+printf 'conv 4 k=3\n$norm\n$act\ngap\nconv $classes k=1 bias=1\n' >act.net
+for settings in "" "--act gelu" "--ws 1"; do
+    # shellcheck disable=SC2086 # words
+    works train --quiet --model ./act.net --norm gn --groups 2 --limit 64 --epochs 1 --out acts $settings --overwrite
+    works eval acts
+    cp out acts.txt
+    stripped acts/model.safetensors acts.safetensors
+    # shellcheck disable=SC2086 # words
+    works eval acts.safetensors --model ./act.net --norm gn --groups 2 $settings
+    check "the same figures (${settings:-defaults})" cmp -s out acts.txt
+done
+works eval acts.safetensors --model ./act.net --norm gn --groups 2 --act relu
+check "another activation, other figures" no cmp -s out acts.txt
 finish

@@ -78,9 +78,10 @@ def net_path(name):
     return name if name.endswith(".net") else os.path.join(ROOT, "models", name + ".net")
 
 
-def build(path, norm):
+def build(path, norm, act="silu"):
+    """As clnorm train and eval understand the file: $act is SiLU."""
     with open(path, encoding="utf-8") as file:
-        return network.build(torch, network.read(file), norm)
+        return network.build(torch, network.read(file, act), norm)
 
 
 def twin_of(path):

@@ -42,14 +42,16 @@ def from_clnorm(program, data, model, norm):
 def from_pytorch(program, data, model, norm):
     """A plain state dict, its running statistics and affine parameters too away from where they begin."""
     torch.manual_seed(3)
-    twin = build(net_path(model), norm)
+    act = {"s8r": "gelu"}.get(model, "silu")
+    twin = build(net_path(model), norm, act)
     state = twin.state_dict()
     for name, values in state.items():
         if values.dtype == torch.float32 and values.ndim == 1:
             values += torch.rand(values.shape) * 0.5
     path = f"pytorch-{os.path.basename(model)}-{norm}.safetensors"
     save_file(state, path)
-    program.works("eval", path, "--model", model, "--norm", norm, "--data", data.folder, "--logits", path + ".npy")
+    program.works("eval", path, "--model", model, "--norm", norm, *(("--act", act) if act != "silu" else ()),
+                  "--data", data.folder, "--logits", path + ".npy")
     return compare(f"{os.path.basename(model)} {norm}, PyTorch's weights in clnorm", path + ".npy", twin, data), path
 
 

@@ -21,6 +21,7 @@ FACTOR = 4
 STEPS = 10
 RECIPES = {"bn": ("sgd", 0.01), "ln": ("adamw", 0.001), "gn": ("adamw", 0.001), "in": ("adamw", 0.001),
            "none": ("sgd", 0.01)}  # norm: optimizer and learning rate
+ACT = {"s8r": ("--act", "relu")}  # s8 has the default, SiLU; resnet20's is written in its file
 MOMENTUM, BETA2, DECAY, SMOOTHING = 0.9, 0.99, 0.1, 0.1
 
 
@@ -29,7 +30,7 @@ def run(program, data, model, norm, out, steps, rate):
     program.works("train", "--quiet", "--model", model, "--norm", norm, "--data", data.folder, "--out", out, "--overwrite",
                   "--epochs", steps, "--batch", TRAIN, "--schedule", "constant", "--lr", rate, "--optimizer", optimizer,
                   "--momentum", MOMENTUM, "--beta2", BETA2, "--nesterov", 1, "--weight-decay", DECAY,
-                  "--label-smoothing", SMOOTHING, "--flip", "none", "--shift", 0, "--seed", 3)
+                  "--label-smoothing", SMOOTHING, "--flip", "none", "--shift", 0, "--seed", 3, *ACT.get(model, ()))
     return twin_of(os.path.join(out, "model.safetensors"))[0]
 
 
