@@ -56,6 +56,8 @@ bool cln_cache_dir(char *out, size_t size)
     if (!dir || !*dir) {
         dir = getenv("XDG_CACHE_HOME");
         tail = "/clnorm";
+        if (dir && *dir != '/') /* which its specification says to ignore */
+            dir = NULL;
     }
     if (!dir || !*dir) {
         dir = getenv("HOME");

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "file.h"
+#include "utf8.h"
 
 /* ---- the surface and its file ------------------------------------------------------------------ */
 
@@ -135,26 +136,6 @@ void cln_canvas_bold(cairo_t *cr, bool bold)
                            bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
 }
 
-/* Bytes of the UTF-8 sequence at s; 0: none (overlong forms and surrogates are none either). */
-static int utf8_length(const unsigned char *s)
-{
-    int n = s[0] < 0x80   ? 1
-            : s[0] < 0xc2 ? 0
-            : s[0] < 0xe0 ? 2
-            : s[0] < 0xf0 ? 3
-            : s[0] < 0xf5 ? 4
-                          : 0;
-
-    for (int i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if (n == 3 && ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0)))
-        return 0;
-    if (n == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90)))
-        return 0;
-    return n;
-}
-
 /* Copies as much of text as fits, with '?' for what is not UTF-8: cairo refuses such strings, and after that
  * everything else. Line ends and the like become blanks. */
 static void make_utf8(char out[CLN_CANVAS_TEXT], const char *text)
@@ -163,7 +144,7 @@ static void make_utf8(char out[CLN_CANVAS_TEXT], const char *text)
     int n = 0;
 
     while (*s != '\0') {
-        int step = utf8_length(s);
+        int step = cln_utf8_length((const char *)s);
         if (n + (step == 0 ? 1 : step) >= CLN_CANVAS_TEXT)
             break;
         if (step == 0) {

@@ -2,13 +2,14 @@
 
 #include "base64.h"
 #include "file.h"
+#include "utf8.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STRONG = 1, WEAK = 2 }; /* the characters of CLN_STRONG and CLN_WEAK */
-enum { MAX_COLUMNS = 32, MAX_TEXT = 4096, MAX_PICTURE = 32 << 20 };
+enum { MAX_COLUMNS = 48, MAX_TEXT = 4096, MAX_PICTURE = 32 << 20 };
 
 typedef enum { BLOCK_NONE, BLOCK_LIST, BLOCK_TABLE } block;
 
@@ -26,20 +27,10 @@ struct cln_document {
 
 /* ---- escaping ------------------------------------------------------------------------------------ */
 
-/* Bytes of the UTF-8 sequence at s, 0 where there is none. Overlong forms pass: browsers show them as faulty. */
-static int sequence(const unsigned char *s)
-{
-    const int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    for (int i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
-}
-
 static void put_html(FILE *f, const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const int n = sequence(s);
+        const int n = cln_utf8_length((const char *)s);
         switch (*s) {
         case '<': fputs("&lt;", f); break;
         case '>': fputs("&gt;", f); break;
@@ -60,7 +51,7 @@ static void put_html(FILE *f, const char *text)
 static void put_md(FILE *f, const char *text)
 {
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const int n = sequence(s);
+        const int n = cln_utf8_length((const char *)s);
         if (*s == STRONG || *s == WEAK)
             fputs("**", f);
         else if (n == 0 || *s < ' ' || *s == 127)

@@ -2,8 +2,8 @@
  * words, attributes, ranges and the norms' names all come out of the table of ops. */
 #include "names.h"
 #include "net.h"
+#include "utf8.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
@@ -96,6 +96,13 @@ static int split(const parser *p, const char *line, size_t length, words *w)
         return fail_at(p, NULL, "the line has %zu characters, at most %d are allowed", length,
                        MAX_LINE);
     const char *comment = memchr(line, '#', length);
+    for (const char *c = comment; c && c < line + length;) { /* what is saved with a run is UTF-8 */
+        const int n = cln_utf8_length(c);
+        if (!n)
+            return fail_at(p, NULL, "byte 0x%02x in column %d, in a comment, is not UTF-8: save the file as UTF-8",
+                           (unsigned)(unsigned char)*c, (int)(c - line) + 1);
+        c += n;
+    }
     if (comment)
         length = (size_t)(comment - line);
 
@@ -392,8 +399,16 @@ static void set_name(cln_net *net, const char *name)
     const char *slash = strrchr(name, '/');
     if (slash)
         name = slash + 1;
-    size_t length = cln_net_stem(name) ? cln_net_stem(name) : strlen(name);
-    (void)snprintf(net->name, sizeof net->name, "%.*s", length > 63 ? 63 : (int)length, name);
+    const size_t stem = cln_net_stem(name) ? cln_net_stem(name) : strlen(name);
+    size_t length = 0; /* that fits, in whole characters */
+    while (length < stem) {
+        const int n = cln_utf8_length(name + length);
+        const size_t next = length + (n ? (size_t)n : 1);
+        if (next >= sizeof net->name)
+            break;
+        length = next;
+    }
+    (void)snprintf(net->name, sizeof net->name, "%.*s", (int)length, name);
 }
 
 static int check_arguments(int classes, cln_shape in, cln_error *err)

@@ -56,7 +56,7 @@ const cln_field cln_fields[] = {
     FIELD("limit", CLN_FIELD_INT, limit, NULL, 0, "train on the first K images only (0: all)"),
     FIELD("class", CLN_FIELD_CHOICE, kernel_class, classes, 0, "kernels: auto (by the device), vector, simt"),
     FIELD("conv", CLN_FIELD_CHOICE, conv, convs, -1, "convolution: auto (by the table), vector, simt, gemm, winograd, pointwise, tile"),
-    FIELD("fuse", CLN_FIELD_FLAG, fuse, NULL, 0, "0 or 1: run norm, ReLU and pool as one pass"),
+    FIELD("fuse", CLN_FIELD_FLAG, fuse, NULL, 0, "0 or 1: run norm, activation and pool as one pass"),
     {NULL, CLN_FIELD_INT, 0, 0, NULL, 0, NULL}};
 
 void cln_train_defaults(const char *norm, cln_train_options *o)

@@ -111,8 +111,8 @@ static json_t *mistakes_json(const cln_outcome *o)
     for (int i = 0; i < o->n_mistakes; i++) {
         const cln_outcome_mistake *m = &o->mistakes[i];
         char *pixels = cln_base64_encode(m->pixels, image_bytes(o));
-        json_t *entry = pixels ? json_pack("{s:i, s:i, s:i, s:f, s:s}", "image", m->image, "true", m->truth, "predicted",
-                                           m->predicted, "confidence", m->confidence, "pixels", pixels)
+        json_t *entry = pixels ? json_pack("{s:i, s:i, s:i, s:o, s:s}", "image", m->image, "true", m->truth, "predicted",
+                                           m->predicted, "confidence", cln_run_number(m->confidence), "pixels", pixels)
                                : NULL;
         free(pixels);
         list = cln_json_append(list, entry);
@@ -125,9 +125,8 @@ int cln_outcome_write(const cln_outcome *o, const char *path, cln_error *err)
     json_t *names = json_array();
     for (int k = 0; k < o->classes; k++)
         names = cln_json_append(names, cln_run_text(o->class_names[k]));
-    json_t *loss = isfinite(o->loss) ? json_real(o->loss) : json_null();
     json_t *value =
-        json_pack("{s:i, s:f, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o}", "images", o->n, "accuracy", o->acc, "loss", loss,
+        json_pack("{s:i, s:f, s:o, s:{s:i, s:i, s:i}, s:o, s:o, s:o}", "images", o->n, "accuracy", o->acc, "loss", cln_run_number(o->loss),
                   "shape", "c", o->c, "h", o->h, "w", o->w, "classes", names, "confusion", confusion_json(o), "mistakes",
                   mistakes_json(o));
     int rc = value ? cln_json_write(path, value, err) : CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path);

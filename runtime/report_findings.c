@@ -137,12 +137,13 @@ static void speed(cln_document *d, const cln_comparison *c)
 static void confused(cln_document *d, const cln_group *g)
 {
     const cln_outcome *first = NULL;
-    int worst = 0, row = 0, column = 0, all = 0;
+    int64_t worst = 0, all = 0; /* of thousands of runs */
+    int row = 0, column = 0;
     for (int i = 0; i < g->n && !first; i++)
         first = g->runs[i]->has_outcome ? &g->runs[i]->outcome : NULL;
     const int k = first ? first->classes : 0;
     for (int i = 0; i < k * k; i++) {
-        int sum = 0, total = 0;
+        int64_t sum = 0, total = 0;
         for (int j = 0; j < g->n; j++) {
             const cln_outcome *o = &g->runs[j]->outcome;
             if (!g->runs[j]->has_outcome || o->classes != k)
@@ -160,7 +161,7 @@ static void confused(cln_document *d, const cln_group *g)
     }
     if (worst > 0)
         cln_document_item(d, "%s takes %s for %s more often than any other class for another: %.1f %% of that class.", g->label,
-                          first->class_names[row], first->class_names[column], 100.0 * worst / all);
+                          first->class_names[row], first->class_names[column], 100.0 * (double)worst / (double)all);
 }
 
 /* From the largest batch to the smallest. */

@@ -64,6 +64,9 @@ static void command_of(const cln_result *r, char line[LINE])
     const cln_train_options *o = &r->options;
     cln_train_options standard;
     cln_train_defaults(o->norm, &standard);
+    const cln_optimizer usual = standard.optimizer;
+    cln_train_use(o->optimizer, &standard); /* rates and weight decay go with it, on the command line too */
+    standard.optimizer = usual;
     json_t *mine = cln_options_to_json(o), *others = cln_options_to_json(&standard);
     snprintf(line, LINE, "clnorm train --norm %s", o->norm);
     for (const cln_field *f = cln_fields; f->name; f++) {

@@ -1,6 +1,7 @@
 #include "result.h"
 
 #include "json_reader.h"
+#include "net.h"
 #include "options.h"
 
 #include <math.h>
@@ -31,6 +32,9 @@ static void read_options(cln_reader *r, const json_t *root, cln_train_options *o
         r->rc = CLN_FAIL(r->err, CLN_ERR_MEMORY, "no memory to read %s", r->path);
     if (!r->rc && cln_options_from_json(options, out, &fault))
         cln_reader_fail(r, "%s", fault.text);
+    const cln_op *op = r->rc ? NULL : cln_op_find(out->norm);
+    if (!r->rc && (!op || !op->norm))
+        cln_reader_fail(r, "there is no norm '%s'", out->norm);
     json_decref(defaults);
     json_decref(options);
 }

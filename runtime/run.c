@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,14 +212,14 @@ void cln_run_close(cln_run *run)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-static json_t *number(double x)
+json_t *cln_run_number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
 static json_t *rounded(double x, double scale)
 {
-    return number(round(x * scale) / scale);
+    return cln_run_number(round(x * scale) / scale);
 }
 
 json_t *cln_run_text(const char *s)
@@ -314,7 +313,7 @@ int cln_config_read(const char *path, cln_train_options *options, char *data, si
 /* The key that is there only where the run was asked for it. NULL: no memory. */
 static json_t *with_flip(json_t *object, double test_acc_flip)
 {
-    if (object == NULL || isnan(test_acc_flip) || json_object_set_new(object, "test_acc_flip", number(test_acc_flip)) == 0)
+    if (object == NULL || isnan(test_acc_flip) || json_object_set_new(object, "test_acc_flip", cln_run_number(test_acc_flip)) == 0)
         return object;
     json_decref(object);
     return NULL;
@@ -330,9 +329,9 @@ int cln_run_add_metrics(const cln_run *run, const cln_metrics *m, cln_error *err
     if (rc != 0)
         return rc;
     json_t *line = json_pack(
-        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", m->epoch, "lr", number(m->lr),
-        "train_loss", number(m->train_loss), "train_acc", number(m->train_acc), "test_loss",
-        number(m->test_loss), "test_acc", number(m->test_acc), "images_per_second",
+        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", m->epoch, "lr", cln_run_number(m->lr),
+        "train_loss", cln_run_number(m->train_loss), "train_acc", cln_run_number(m->train_acc), "test_loss",
+        cln_run_number(m->test_loss), "test_acc", cln_run_number(m->test_acc), "images_per_second",
         rounded(m->images_per_second, 10), "seconds", rounded(m->seconds, 1000));
     line = with_flip(line, m->test_acc_flip);
     char *text = cln_json_dump(line, JSON_REAL_PRECISION(DIGITS));
@@ -485,8 +484,8 @@ int cln_run_write_summary(const cln_run *run, const cln_summary *s, cln_error *e
     json_t *value = json_pack(
         "{s:o, s:o, s:I, s:i, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:I, s:s}", "model",
         cln_run_text(s->model), "norm", cln_run_text(s->norm), "params", (json_int_t)s->params,
-        "epochs", s->epochs, "train_acc", number(s->train_acc), "test_acc", number(s->test_acc),
-        "best_test_acc", number(s->best_test_acc), "best_epoch", s->best_epoch, "images_per_second",
+        "epochs", s->epochs, "train_acc", cln_run_number(s->train_acc), "test_acc", cln_run_number(s->test_acc),
+        "best_test_acc", cln_run_number(s->best_test_acc), "best_epoch", s->best_epoch, "images_per_second",
         rounded(s->images_per_second, 10), "seconds", rounded(s->seconds, 1000), "device",
         cln_run_text(s->device), "seed", (json_int_t)s->seed, "weights_sha256", s->weights_sha256);
     value = with_flip(value, s->test_acc_flip);

@@ -58,6 +58,9 @@ int cln_run_path(const cln_run *run, const char *name, char path[CLN_PATH_MAX], 
  * its bytes above 127 become '?', so that a run never fails over a name. */
 json_t *cln_run_text(const char *s);
 
+/* A number; null where it is not finite. */
+json_t *cln_run_number(double x);
+
 /* `value` as text, indented by 2, atomically: into a file, or into one of the run's. */
 int cln_json_write(const char *path, const json_t *value, cln_error *err);
 int cln_run_write_json(const cln_run *run, const char *name, const json_t *value, cln_error *err);

@@ -33,11 +33,13 @@ static int options_of(const cln_search_axes *a, const char *norm, cln_optimizer 
                       cln_error *err)
 {
     char val[32];
-    cln_given list[80] = {{cln_field_find("norm"), norm}, {cln_field_find("optimizer"), cln_optimizer_words[optimizer]},
+    cln_given list[96] = {{cln_field_find("norm"), norm}, {cln_field_find("optimizer"), cln_optimizer_words[optimizer]},
                           {cln_field_find("epochs"), "5"}, {cln_field_find("val"), val}};
     int n = 4;
     snprintf(val, sizeof val, "%zu", held);
-    for (int i = 0; i < a->n_given && n < (int)(sizeof list / sizeof list[0]); i++)
+    if (a->n_given > (int)(sizeof list / sizeof list[0]) - n)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%d settings are too many", a->n_given);
+    for (int i = 0; i < a->n_given; i++)
         list[n++] = a->given[i];
     int rc = cln_options_resolve(list, n, o, err);
     if (!rc && o->val_split < 1)

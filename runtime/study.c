@@ -6,7 +6,6 @@
 #include "result.h"
 #include "train.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,9 +76,11 @@ static int list_points(const cln_study_axes *a, point *out)
 
 static int options_of(const cln_study_axes *a, const point *p, const char *norm, cln_train_options *o, cln_error *err)
 {
-    cln_given list[64] = {{cln_field_find("norm"), norm}};
+    cln_given list[96] = {{cln_field_find("norm"), norm}};
     int n = 1;
-    for (int i = 0; i < a->n_given && n < (int)(sizeof list / sizeof list[0]); i++)
+    if (a->n_given > (int)(sizeof list / sizeof list[0]) - n)
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%d settings are too many", a->n_given);
+    for (int i = 0; i < a->n_given; i++)
         list[n++] = a->given[i];
     int rc = cln_options_resolve(list, n, o, err);
     if (rc)

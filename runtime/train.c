@@ -1,25 +1,19 @@
 #include "train.h"
 
+#include "clock.h"
 #include "dataset.h"
 #include "init.h"
 #include "options.h"
 #include "philox.h"
 #include "safetensors.h"
 #include "tuning.h"
+#include "utf8.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- settings ------------------------------------------------------------------------------------ */
 
@@ -47,6 +41,8 @@ int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_err
         if (!(list[i].value >= list[i].min && list[i].value <= list[i].max)) /* a NaN fails, too */
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s is %g: it must be from %g to %g", list[i].name, list[i].value,
                             list[i].min, list[i].max);
+    if (!cln_utf8(o->model))
+        return CLN_FAIL(err, CLN_ERR_ARGUMENT, "model: %s is not UTF-8, in which a run's files name it", o->model);
     const double rest = (double)data->n_train - o->val_split, trained = o->limit && o->limit < rest ? o->limit : rest;
     const double steps = o->epochs * ceil(trained / o->batch);
     if (steps > INT_MAX)
@@ -173,6 +169,19 @@ static int new_plan(cln_trainer *t, cln_error *err)
     return rc;
 }
 
+/* An epoch's last batch may be a single image. That batch norm cannot do with it is to be known before the first. */
+static int check_batches(const cln_trainer *t, cln_error *err)
+{
+    const int left = t->train->n % t->options.batch, least = left ? left : t->options.batch;
+    for (int i = 0; i < t->net->n_layers; i++) {
+        const cln_layer *l = &t->net->layers[i];
+        if (l->op->whole_batch && (double)least * l->in[0].h * l->in[0].w <= 1)
+            return CLN_FAIL(err, CLN_ERR_MODEL, "batch norm (layer %d) needs more than one value per channel in training, but the last "
+                            "batch of %d images has one image: use another batch or another norm", i, t->train->n);
+    }
+    return CLN_OK;
+}
+
 int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_options *options, cln_trainer **out,
                     cln_error *err)
 {
@@ -189,6 +198,8 @@ int cln_trainer_new(cln_device *dev, const cln_dataset *data, const cln_train_op
     rc = new_plan(t, err);
     if (!rc)
         rc = new_feeds(t, err);
+    if (!rc)
+        rc = check_batches(t, err);
     if (!rc)
         rc = cln_loss_new(dev, t->micro, data->classes, t->test->n, t->plan->nodes[0].tune.local, &t->loss, err);
     if (!rc)
@@ -374,7 +385,7 @@ typedef struct report {
 
 static int tell(cln_trainer *t, report *r, bool *go_on, int *bad, cln_error *err)
 {
-    const double time = now();
+    const double time = cln_now();
     *go_on = true;
     if (!r->fn)
         return CLN_OK;
@@ -383,7 +394,7 @@ static int tell(cln_trainer *t, report *r, bool *go_on, int *bad, cln_error *err
         int rc = cln_loss_read(t->loss, &totals, bad, err);
         if (rc)
             return rc;
-        const double spent = now() - r->began + r->before, rate = totals.images / spent;
+        const double spent = cln_now() - r->began + r->before, rate = totals.images / spent;
         const double images = (double)(t->options.epochs - t->epoch) * t->train->n - totals.images;
         r->shown = time;
         r->progress.loss = totals.images > 0 ? totals.loss / totals.images : 0;
@@ -399,7 +410,7 @@ static int tell(cln_trainer *t, report *r, bool *go_on, int *bad, cln_error *err
 /* Runs the steps that are left of the epoch; t->step and t->seconds move on. */
 static int run_steps(cln_trainer *t, cln_progress_fn fn, void *arg, bool *stopped, int *bad, cln_error *err)
 {
-    report r = {fn, arg, {.epoch = t->epoch + 1, .epochs = t->options.epochs, .steps = t->steps}, now(), t->seconds, now()};
+    report r = {fn, arg, {.epoch = t->epoch + 1, .epochs = t->options.epochs, .steps = t->steps}, cln_now(), t->seconds, cln_now()};
     cln_pace pace = {0};
     bool go_on = true;
     int rc = CLN_OK;
@@ -416,7 +427,7 @@ static int run_steps(cln_trainer *t, cln_progress_fn fn, void *arg, bool *stoppe
     cln_pace_clear(&pace);
     if (!rc)
         rc = cln_device_finish(t->dev, err);
-    t->seconds = r.before + now() - r.began;
+    t->seconds = r.before + cln_now() - r.began;
     *stopped = t->step < t->steps;
     return rc;
 }
@@ -444,11 +455,11 @@ int cln_trainer_epoch(cln_trainer *t, cln_progress_fn fn, void *arg, cln_metrics
         *stopped = early;
     if (rc || early)
         return rc;
-    const double began = now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
+    const double began = cln_now(), lr = cln_train_lr(&t->options, t->epoch * t->steps, t->options.epochs * t->steps);
     rc = cln_trainer_evaluate(t, &eval, err);
     if (!rc) {
         *out = (cln_metrics){t->epoch + 1, lr, totals.loss / totals.images, 100.0 * totals.hits / totals.images,
-                             eval.loss, eval.acc, totals.images / t->seconds, t->seconds + now() - began, eval.acc_flip};
+                             eval.loss, eval.acc, totals.images / t->seconds, t->seconds + cln_now() - began, eval.acc_flip};
         t->epoch++;
         t->step = 0;
         t->seconds = 0;

@@ -111,7 +111,11 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
 {
     char text[CLN_TUNE_LINE_TEXT], *word[5] = {NULL}, *rest = NULL;
     int words = 0;
-    if (length >= sizeof text || memchr(line, '\0', length))
+    if (memchr(line, '\0', length))
+        return -1;
+    if (length && line[0] == '#') /* which may be longer */
+        return 0;
+    if (length >= sizeof text)
         return -1;
     memcpy(text, line, length);
     text[length] = '\0';

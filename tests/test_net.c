@@ -166,6 +166,8 @@ START_TEST(refuses_lines)
         {"relu\n\xff\xfe\n", "t.net:2: ", "byte 0xff in column 1"},
         {"relu\n\x1b[2J\n", "t.net:2: ", "byte 0x1b"},
         {"relu\rrelu\n", "t.net:1: ", "byte 0x0d in column 5"},
+        {"relu # Gr\xf6\xdf" "e\n", "t.net:1: ", "byte 0xf6 in column 10, in a comment, is not UTF-8"},
+        {"relu # \xc3", "t.net:1: ", "UTF-8"},
         {"", "t.net:0: ", "without a layer"},
         {"\n# nothing\n\n", "t.net:3: ", "without a layer"},
         {"conv 10 k=3\n# end\n", "t.net:1: 'conv': ", "32x32x10"},
@@ -174,6 +176,23 @@ START_TEST(refuses_lines)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         refused(cases[i].text, cases[i].begins, cases[i].contains);
+}
+END_TEST
+
+/* What holds a name holds whole characters of it. */
+START_TEST(cuts_names_between_characters)
+{
+    char name[80];
+    for (int i = 60; i < 64; i++) {
+        cln_error err = {0};
+        cln_net *net = NULL;
+        memset(name, 'x', sizeof name);
+        strcpy(name + i, "\xe2\x82\xac.net");
+        ck_assert_int_eq(cln_net_parse(name, "gap\nconv 10 k=1\n", "gn", 4, 10, cifar, &net, &err), CLN_OK);
+        ck_assert_uint_eq(strlen(net->name), i == 60 ? 63 : (size_t)i);
+        ck_assert(strncmp(net->name, name, strlen(net->name)) == 0);
+        cln_net_free(net);
+    }
 }
 END_TEST
 
@@ -421,6 +440,7 @@ int main(void)
     tcase_add_test(tc, accepts_numbers);
     tcase_add_test(tc, refuses_numbers);
     tcase_add_test(tc, refuses_lines);
+    tcase_add_test(tc, cuts_names_between_characters);
     tcase_add_test(tc, refuses_arguments);
     suite_add_tcase(suite, tc);
 

@@ -330,11 +330,12 @@ START_TEST(cache_default_places)
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(session(10), 0);
 
-    unsetenv("XDG_CACHE_HOME");
+    setenv("XDG_CACHE_HOME", "relative", 1); /* which counts as not set */
     setenv("HOME", folder, 1);
     ck_assert_int_eq(session(10), 1);
     snprintf(path, sizeof path, "%s/.cache/clnorm", folder);
     ck_assert_int_eq(stat(path, &st), 0);
+    unsetenv("XDG_CACHE_HOME");
     ck_assert_int_eq(session(10), 0);
 }
 END_TEST

@@ -208,6 +208,23 @@ START_TEST(report_of_three_norms)
 }
 END_TEST
 
+/* The command that repeats a run: an optimizer brings rates of its own, and what is as it has them need not be said. */
+START_TEST(commands_of_other_optimizers)
+{
+    three_norms();
+    for (int i = 0; i < n_runs; i++) {
+        cln_train_use(CLN_OPTIMIZER_SGD, &runs[i].options);
+        runs[i].options.lr = 0.04; /* as muon has it, not sgd */
+    }
+    write_report();
+    holds("report.md", "clnorm train --norm bn --epochs 8 --optimizer sgd --lr 0.04 --data", true);
+    for (int i = 0; i < n_runs; i++)
+        cln_train_use(CLN_OPTIMIZER_ADAMW, &runs[i].options);
+    write_report();
+    holds("report.md", "clnorm train --norm bn --epochs 8 --optimizer adamw --data", true);
+}
+END_TEST
+
 /* A difference of times that runs of one norm show as well is no finding. */
 START_TEST(times_that_overlap)
 {
@@ -356,6 +373,7 @@ int main(void)
     tcase_add_test(c, base_of_each_model);
     tcase_add_test(c, refused_together);
     tcase_add_test(c, report_of_three_norms);
+    tcase_add_test(c, commands_of_other_optimizers);
     tcase_add_test(c, times_that_overlap);
     tcase_add_test(c, report_of_sweeps);
     tcase_add_test(c, sweep_beside_other_runs);

@@ -230,6 +230,7 @@ START_TEST(outcome_counts_and_comes_back)
         ck_assert_int_eq(o.mistakes[i].image, 3 * i);
         ck_assert_mem_eq(o.mistakes[i].pixels, data.test_x + 3 * (size_t)i * image, image);
     }
+    o.mistakes[1].confidence = NAN; /* of a network whose logits are not finite */
     OK(cln_outcome_write(&o, at("outcome.json"), &err));
     OK(cln_outcome_read(at("outcome.json"), &back, &err));
     ck_assert_int_eq(back.n, IMAGES);
@@ -241,6 +242,7 @@ START_TEST(outcome_counts_and_comes_back)
     for (int i = 0; i < o.n_mistakes; i++) {
         ck_assert_int_eq(back.mistakes[i].predicted, o.mistakes[i].predicted);
         ck_assert_mem_eq(back.mistakes[i].pixels, o.mistakes[i].pixels, image);
+        ck_assert((back.mistakes[i].confidence > 0) == (i != 1));
     }
     OK(cln_outcome_draw(&back, at("m.png"), "mistakes", &err));
     cln_outcome_clear(&o);

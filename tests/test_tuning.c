@@ -64,6 +64,12 @@ START_TEST(lines_are_put_before_the_others)
     static const char text[] = "# a comment\n\nvector fwd 1->1,3x3/1,8x8 simt\nvector fwd 2->2,3x3/1,8x8 gemm";
     cln_tuning *t = NULL;
     cln_tune_line line;
+    char longer[400] = "";
+    memset(longer, '#', 300); /* the name of a device may stand there */
+    strcpy(longer + 300, "\n* * 0 simt\n");
+    OK(cln_tuning_parse(longer, strlen(longer), &t, &err));
+    ck_assert_int_eq(t->n, 1);
+    cln_tuning_free(t);
     OK(cln_tuning_parse(text, sizeof text - 1, &t, &err));
     ck_assert_int_eq(t->n, 2);
     ck_assert_int_eq(cln_tune_parse("vector fwd 2->2,3x3/1,8x8 vector", 32, &line), 1);

@@ -2,6 +2,7 @@
 
 #include "../json.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -76,11 +77,14 @@ void cln_cli_catch_signals(void)
 }
 
 bool cln_cli_interrupted(void) { return interrupts != 0; }
+bool cln_cli_cut_off(int rc) { return interrupts != 0 && (rc == CLN_ERR_BUILD || rc == CLN_ERR_CL); }
 
 void cln_cli_duration(double seconds, char *out, size_t size)
 {
-    const long t = (long)(seconds + 0.5);
-    if (t >= 3600)
+    const long t = isfinite(seconds) ? (long)(seconds + 0.5) : 0;
+    if (!isfinite(seconds))
+        snprintf(out, size, "?");
+    else if (t >= 3600)
         snprintf(out, size, "%ld:%02ld:%02ld", t / 3600, t / 60 % 60, t % 60);
     else
         snprintf(out, size, "%ld:%02ld", t / 60, t % 60);

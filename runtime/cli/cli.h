@@ -29,7 +29,10 @@ void cln_cli_notice(void *arg, const char *text);
 void cln_cli_catch_signals(void);
 bool cln_cli_interrupted(void);
 
-/* "1:02:03" or "2:03". */
+/* Whether an error is that signal's work: a terminal sends it to the driver's compiler, too, and a kernel then does not build. */
+bool cln_cli_cut_off(int rc);
+
+/* "1:02:03" or "2:03"; "?" where it is not known. */
 void cln_cli_duration(double seconds, char *out, size_t size);
 
 /* Sub-commands. argv[0] is "clnorm <name>", which getopt_long puts before its own messages, and

@@ -86,7 +86,9 @@ bool cln_crew_runs(cln_board *board, int k, bool wait)
                          "a process that trains was ended by signal %d (%s); the same command goes on%s", WTERMSIG(status),
                          strsignal(WTERMSIG(status)),
                          WTERMSIG(status) == SIGKILL ? ", and with a smaller --jobs it takes less memory" : "");
-    else if (ended > 0 && WEXITSTATUS(status) != 0 && !m->rc)
+    else if (ended < 0)
+        m->rc = CLN_FAIL(&m->err, CLN_ERR_INTERNAL, "how a process that trains ended is not known: %s", strerror(errno));
+    else if (WEXITSTATUS(status) != 0 && !m->rc)
         m->rc = CLN_FAIL(&m->err, CLN_ERR_INTERNAL, "a process that trains ended early, with status %d; the same command goes on",
                          WEXITSTATUS(status));
     return false;

@@ -3,9 +3,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
 #include "cli.h"
 #include "fetch.h"
 
@@ -22,13 +22,6 @@ static void on_signal(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void show(meter *m, double t, uint64_t done, uint64_t total)
@@ -53,7 +46,7 @@ static void show(meter *m, double t, uint64_t done, uint64_t total)
 static int on_progress(void *user, uint64_t done, uint64_t total)
 {
     meter *m = user;
-    double t = now();
+    double t = cln_now();
     if (interrupted)
         return 1;
     /* Before the first byte there is no total, and a server may send everything once more. */
@@ -104,8 +97,10 @@ static int fetch(cln_fetch_options opt, bool quiet)
     sigaction(SIGINT, &old, NULL);
     if (m.shown)
         fprintf(stderr, "\n");
-    if (rc)
-        return cln_cli_fail(&err);
+    if (rc) {
+        const int status = cln_cli_fail(&err);
+        return interrupted ? 130 : status;
+    }
     if (res.present)
         printf("%s is there already, its MD5 sum is right\n", res.path);
     else

@@ -1,9 +1,11 @@
 /* The program: finds the sub-command and runs it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -46,12 +48,15 @@ static void print_help(void)
            "  CLNORM_DEVICE     device to use where --device is not given\n"
            "  CLNORM_CACHE_DIR  folder of compiled kernels and tuning tables\n"
            "                    (else $XDG_CACHE_HOME/clnorm, ~/.cache/clnorm)\n"
+           "  CLNORM_DATA       data to use where --data is not given\n"
            "  CLNORM_CL_DIR     folder with kernel sources to use in place of the built-in ones\n"
+           "  CLNORM_SIMULATE   smaller limits that the device pretends (see README.md)\n"
            "\n"
            "exit status:\n"
            "   0  success\n"
+           "   1  clnorm bench compare: something became slower\n"
            "   2  the command line is wrong\n"
-           " 130  interrupted; clnorm train, study, lr-find and tune have saved what they have\n");
+           " 130  interrupted; clnorm train, study, lr-find, tune and fetch keep what they have\n");
 #define CLN_EXIT_LINE(name, code, text)                                                            \
     if ((code) != CLN_ERR_ARGUMENT)                                                                \
         printf("  %2d  %s\n", cln_cli_status(code), text);
@@ -77,8 +82,21 @@ static int run_command(const command *c, int argc, char **argv)
     return c->run(argc, argv);
 }
 
+/* Where a caller closed stdin, stdout or stderr, the next file would take its place, and messages would go into it. */
+static void keep_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    keep_standard_streams();
+    signal(SIGCHLD, SIG_DFL); /* a caller may have it ignored, and then nobody knows how a process ended */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error with a text, like a full disk */
     if (argc < 2) {
         fprintf(stderr, "clnorm: no command was given (see clnorm --help)\n");

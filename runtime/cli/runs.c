@@ -99,6 +99,11 @@ static int measure(cln_runs *s, cln_error *err)
         if (s->bar)
             fprintf(stderr, "\rmeasuring %s ...\033[K", run->name);
         rc = cln_study_measure(s->dev, s->data, &run->options, &run->seconds, err);
+        if (rc == CLN_ERR_DIVERGED) { /* it will tell when its turn comes, and takes no time */
+            *err = (cln_error){0};
+            run->seconds = 0;
+            rc = CLN_OK;
+        }
         for (int k = i + 1; k < study->n_runs && !rc; k++)
             if (study->runs[k].point == run->point && !study->runs[k].done &&
                 strcmp(study->runs[k].options.norm, run->options.norm) == 0)
@@ -268,6 +273,10 @@ static int run_one(cln_runs *s, const cln_study_run *run, cln_member *m)
         m->diverged++;
         m->interrupted = false; /* it is not done, but nobody stopped it */
         rc = CLN_OK;
+    } else if (cln_cli_cut_off(rc)) {
+        m->err = (cln_error){0};
+        m->interrupted = true;
+        rc = CLN_OK;
     }
     cln_job_clear(&s->job);
     atomic_store(&m->permille, 0);
@@ -364,7 +373,7 @@ static void draw_bar(const cln_runs *s)
         rate += r;
         busy += r > 0;
     }
-    const int full = (int)(done * WIDTH / n);
+    const int full = (int)(fmin(done, n) * WIDTH / n); /* one that has just ended may count twice for a moment */
     cln_cli_duration(cln_runs_left(s), to_go, sizeof to_go);
     fprintf(stderr, "\r[%.*s%.*s] %d/%d done, %d under way, %d images/s, %s left \033[K", full, hashes, WIDTH - full, dots,
             s->done, n, busy, rate, to_go);

@@ -2,7 +2,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +39,7 @@ static void print_help(void)
     printf("usage: clnorm train [OPTION ...]\n"
            "       clnorm train --resume DIR\n"
            "\n"
-           "Trains a network and writes config.json, metrics.jsonl, summary.json, model.safetensors,\n"
+           "Trains a network and writes config.json, metrics.jsonl, summary.json, outcome.json, model.safetensors,\n"
            "checkpoint.safetensors, curves.png and misclassified.png into a folder. Ctrl-C finishes the\n"
            "step, saves and exits with status 130; a second one exits at once. Without data it trains on a\n"
            "small sample of CIFAR-10 and says so.\n"
@@ -326,10 +325,14 @@ int cln_cmd_train(int argc, char **argv)
         if (rc)
             rc = add_way_on(&s, rc, &err);
     }
-    if (rc)
+    const bool cut_off = cln_cli_cut_off(rc), kept = cut_off && cln_run_has_checkpoint(&s.job.run);
+    if (rc && !cut_off)
         status = cln_cli_fail(&err);
     else
-        status = interrupted ? 130 : CLN_EXIT_OK;
+        status = interrupted || cut_off ? 130 : CLN_EXIT_OK;
+    if (cut_off)
+        fprintf(stderr, "clnorm: interrupted while kernels were compiled%s%s\n", kept ? ". Go on with: clnorm train --resume " : "",
+                kept ? s.job.run.dir : "");
     if (!rc && interrupted)
         fprintf(stderr, "clnorm: interrupted; saved. Go on with: clnorm train --resume %s\n", s.job.run.dir);
     if (!rc)

@@ -45,13 +45,13 @@ int cln_conv_window(cln_conv_shape *s, cln_error *err)
         return CLN_FAIL(err, CLN_ERR_MODEL, "k=%d: the kernel's size must be odd", s->k);
     if (s->pad >= s->k)
         return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d must be smaller than k=%d", s->pad, s->k);
-    const int h = s->h + 2 * s->pad - s->k, w = s->w + 2 * s->pad - s->k;
-    if (h < 0 || w < 0)
+    const int64_t h = (int64_t)s->h + 2 * s->pad - s->k, w = (int64_t)s->w + 2 * s->pad - s->k;
+    if (h < 0 || w < 0 || h >= INT_MAX || w >= INT_MAX)
         return CLN_FAIL(err, CLN_ERR_MODEL,
                         "a %dx%d kernel with pad=%d does not fit an image of %dx%d", s->k, s->k,
                         s->pad, s->h, s->w);
-    s->ho = h / s->stride + 1;
-    s->wo = w / s->stride + 1;
+    s->ho = (int)(h / s->stride) + 1;
+    s->wo = (int)(w / s->stride) + 1;
     return CLN_OK;
 }
 

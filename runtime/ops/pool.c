@@ -3,6 +3,7 @@
  * count the padding. */
 #include "op.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,12 +30,12 @@ static int shape_pool(cln_layer *layer, cln_error *err)
     const cln_shape in = layer->in[0];
     if (q.pad > q.k / 2)
         return CLN_FAIL(err, CLN_ERR_MODEL, "pad=%d is more than half of k=%d", q.pad, q.k);
-    const int h = in.h + 2 * q.pad - q.k, w = in.w + 2 * q.pad - q.k;
-    if (h < 0 || w < 0)
+    const int64_t h = (int64_t)in.h + 2 * q.pad - q.k, w = (int64_t)in.w + 2 * q.pad - q.k;
+    if (h < 0 || w < 0 || h >= INT_MAX || w >= INT_MAX)
         return CLN_FAIL(err, CLN_ERR_MODEL,
                         "a %dx%d window with pad=%d does not fit an image of %dx%d", q.k, q.k,
                         q.pad, in.h, in.w);
-    layer->out = (cln_shape){in.n, h / q.stride + 1, w / q.stride + 1, in.c};
+    layer->out = (cln_shape){in.n, (int)(h / q.stride) + 1, (int)(w / q.stride) + 1, in.c};
     return CLN_OK;
 }
 

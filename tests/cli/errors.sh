@@ -120,6 +120,10 @@ unset POCL_MEMORY_LIMIT
 error 15 'not finite at epoch 1, step [0-9]+.*layer [0-9]+ \(' train --quiet --out nan --norm none --optimizer sgd \
     --lr 1000 --epochs 1 --limit 1024
 check "a diverged run is not finished" no test -e nan/summary.json
+printf 'conv 8 k=3\ngap\n$norm\nconv $classes k=1 bias=1\n' >pixel.net
+error 11 'last batch of 65 images has one image' train --quiet --norm bn --model ./pixel.net --limit 65 --batch 64 --out run
+works train --quiet --norm bn --model ./pixel.net --limit 66 --batch 64 --epochs 1 --out pixel
+error 2 'not UTF-8' train --quiet --out run --model "$(printf 'gr\366\337e.net')"
 
 # ---- nothing came of all that
 check "a run that never began leaves no results" no test -e run/config.json

@@ -98,8 +98,10 @@ error 10 'damaged/summary.json' report damaged
 sed 's/"test_acc": [0-9.]*/"test_acc": 101/' single/summary.json >damaged/summary.json
 error 10 'test_acc is 101, expected 0 to 100' report damaged
 cp single/summary.json damaged/
-sed 's/"norm": "ln"/"norm": "<script>"/' single/config.json >damaged/config.json
+sed 's/"norm": "ln"/"norm": "gn"/' single/config.json >damaged/config.json
 error 10 'summary.json' report damaged
+sed 's/"norm": "ln"/"norm": "..\/x"/' single/config.json >damaged/config.json
+error 10 "config.json.*there is no norm '../x'" report damaged
 : >file
 error 9 'file' report single --out file
 finish

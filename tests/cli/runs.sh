@@ -110,6 +110,12 @@ ended
 works train $tiny --out busy --overwrite
 check "its death frees the folder" is_hex64 "$(sha busy)"
 
+# ---- standard streams that a caller closed: nothing that is opened takes their place
+"$program" train --norm ln --limit 64 --epochs 1 --batch 64 --out closed <&- >&- 2>&-
+status=$?
+check "status 0 expected" [ "$status" -eq 0 ]
+check "what is said goes nowhere" no grep -aqr 'images, on' closed
+
 # ---- eval
 works eval one
 check "eval: the accuracy of the run" grep -q "accuracy $(printf '%.2f' "$(value one/summary.json test_acc)") %" out
