@@ -36,16 +36,21 @@ cl_program cln_program_id(const cln_program *p)
 
 typedef struct text_buffer {
     char *bytes; /* NUL-terminated, malloc'ed */
-    size_t size;
+    size_t size, room;
 } text_buffer;
 
 static bool text_append(text_buffer *t, const char *bytes, size_t size)
 {
-    char *grown = realloc(t->bytes, t->size + size + 1);
-    if (!grown)
-        return false;
-    memcpy(grown + t->size, bytes, size);
-    t->bytes = grown;
+    enum { LEAST = 1 << 14 };
+    if (t->size + size >= t->room) { /* line by line into a block that fits takes the square of the time with some allocators */
+        const size_t room = LEAST + 2 * (t->size + size);
+        char *grown = realloc(t->bytes, room);
+        if (!grown)
+            return false;
+        t->bytes = grown;
+        t->room = room;
+    }
+    memcpy(t->bytes + t->size, bytes, size);
     t->size += size;
     t->bytes[t->size] = '\0';
     return true;

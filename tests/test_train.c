@@ -403,19 +403,21 @@ START_TEST(more_steps_than_can_be_counted)
 }
 END_TEST
 
-/* Batch norm cannot train on a batch of one value per channel: an epoch whose last batch is one image of one pixel
- * says so, and nothing before it is lost. */
+/* Batch norm cannot train on a batch of one value per channel: that the last batch of an epoch is one image of one pixel is
+ * said before the first. */
 START_TEST(one_value_per_channel)
 {
     const char *net = "gap\nconv 8 k=1\n$norm\nrelu\nconv $classes k=1 bias=1\n";
     cln_train_options o = stripes_options("bn");
-    cln_metrics m;
+    cln_trainer *t = NULL;
     put("flat.net", net, strlen(net));
     snprintf(o.model, sizeof o.model, "%s", at("flat.net"));
     o.limit = STRIPES_BATCH + 1;
-    cln_trainer *t = stripes_trainer(dev, &data, &o);
-    ck_assert_int_eq(cln_trainer_epoch(t, NULL, NULL, &m, NULL, &err), CLN_ERR_MODEL);
+    ck_assert_int_eq(cln_trainer_new(dev, &data, &o, &t, &err), CLN_ERR_MODEL);
     ck_assert_msg(strstr(err.text, "batch norm (layer 2)"), "%s", err.text);
+    ck_assert_ptr_null(t);
+    o.limit = STRIPES_BATCH + 2;
+    t = stripes_trainer(dev, &data, &o);
     cln_trainer_free(t);
 }
 END_TEST

@@ -23,6 +23,15 @@ END
 }
 
 reach_0() { works devices; }
+reach_1() # larger images under the name of smaller ones
+{
+    works bench norms --shape 1,8,4,4 --norm ln --min-time 0.01 --json small.json
+    works bench norms --shape 1,64,64,64 --norm ln --min-time 0.01 --json large.json
+    sed -i 's/1x64x64x64/1x8x4x4/g' large.json
+    clnorm bench compare small.json large.json
+    check "status 1 expected" [ "$status" -eq 1 ]
+    check "it says so" grep -q ' slower' out
+}
 reach_2() { error 2 'frobnicate' train --frobnicate; }
 reach_3() { opencl_fault 3 'close other programs' clEnqueueNDRangeKernel -6; }
 reach_5() { error 5 'there is no device "99"' $train 1 --out run --device 99; }
@@ -94,7 +103,7 @@ for number in $statuses; do
         check "exit status $number has a test" false
     fi
 done
-# As many as the table has lines, and 0, 130.
+# As many as the table has lines, and 0, 1, 130.
 codes=$(grep -Ec '^ *X\([A-Z_]+, -[0-9]+, ' "$here/../../runtime/clnorm.h")
-check "the table's $codes codes are all documented" [ "$(echo "$statuses" | wc -w)" -eq $((codes + 2)) ]
+check "the table's $codes codes are all documented" [ "$(echo "$statuses" | wc -w)" -eq $((codes + 3)) ]
 finish
