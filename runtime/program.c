@@ -42,7 +42,7 @@ typedef struct text_buffer {
 static bool text_append(text_buffer *t, const char *bytes, size_t size)
 {
     enum { LEAST = 1 << 14 };
-    if (t->size + size >= t->room) { /* line by line into a block that fits takes the square of the time with some allocators */
+    if (!t->bytes || t->size + size >= t->room) { /* blocks that just fit take the square of the time with some allocators */
         const size_t room = LEAST + 2 * (t->size + size);
         char *grown = realloc(t->bytes, room);
         if (!grown)
