@@ -20,7 +20,7 @@
 // exp(-x), x >= 0, to 2e-7 of its value, x held to 87 (and a NaN to it): what it is used for adds 1 or subtracts it. 2^n 2^f
 // with n = rint(-x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error
 // on +-1/2 is least, 9e-8. A CPU's vector library also treats the ends of the range; a GPU's work-items of one value
-// have exp in hardware (its kernels that move four at a time take this, too: they wait for memory).
+// have exp in hardware (those of four values take this, too).
 static inline vec act_decay(vec x)
 {
 #if V == 1

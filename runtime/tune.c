@@ -113,7 +113,9 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
     int words = 0;
     if (memchr(line, '\0', length))
         return -1;
-    if (length && line[0] == '#') /* which may be longer */
+    for (; length && (*line == ' ' || *line == '\t'); line++)
+        length--;
+    if (!length || *line == '#') /* a comment may be longer than text */
         return 0;
     if (length >= sizeof text)
         return -1;
@@ -122,7 +124,7 @@ int cln_tune_parse(const char *line, size_t length, cln_tune_line *out)
     for (char *w = strtok_r(text, " \t\r", &rest); w && words < 5;
          w = strtok_r(NULL, " \t\r", &rest))
         word[words++] = w;
-    if (words == 0 || word[0][0] == '#')
+    if (words == 0)
         return 0;
     if (words != 4)
         return -1;

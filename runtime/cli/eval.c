@@ -17,7 +17,7 @@
 #include "dataset.h"
 
 /* The settings of clnorm train that make the network of a file that does not tell it. */
-enum { MODEL, NORM, SETTINGS = 5 };
+enum { MODEL, NORM, GROUPS, ACT, WS, SETTINGS };
 static const char *const settings[SETTINGS] = {"model", "norm", "groups", "act", "ws"};
 
 typedef struct evaluation {
@@ -78,9 +78,9 @@ static int parse(int argc, char **argv, evaluation *e)
         case 'l': e->logits_path = optarg; break;
         case 'm': e->told[MODEL] = optarg; break;
         case 'n': e->told[NORM] = optarg; break;
-        case 'g': e->told[2] = optarg; break;
-        case 'a': e->told[3] = optarg; break;
-        case 'w': e->told[4] = optarg; break;
+        case 'g': e->told[GROUPS] = optarg; break;
+        case 'a': e->told[ACT] = optarg; break;
+        case 'w': e->told[WS] = optarg; break;
         case 'j': e->json = true; break;
         case 'f': e->flip = true; break;
         case 'h': print_help(); return CLN_EXIT_OK;
