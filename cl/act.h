@@ -17,17 +17,15 @@
 #define ACT_FALLS (ACT == 1 || ACT == 3)
 
 #if ACT
-// exp(-x), x >= 0, to 2e-7 of its value, x held to 87 (and a NaN to it): what it is used for adds 1 or subtracts it. 2^n 2^f
-// with n = rint(-x / ln 2): added to 1.5 * 2^23, n stands in the low bits; 2^f by the polynomial whose largest relative error
-// on +-1/2 is least, 9e-8. A CPU's vector library also treats the ends of the range; a GPU's work-items of one value
-// have exp in hardware (those of four values take this, too).
-static inline vec act_decay(vec x)
+// exp(-x), x between -87 and 87, to 2e-7 of its value. 2^n 2^f with n = rint(-x / ln 2): added to 1.5 * 2^23, n stands in the
+// low bits; 2^f by the polynomial whose largest relative error on +-1/2 is least, 9e-8. A CPU's vector library also treats
+// the ends of the range; a GPU's work-items of one value have exp in hardware (those of four values take this, too).
+static inline vec act_exp_minus(vec x)
 {
 #if V == 1
     return exp(-x);
 #else
-    const vec at = select((vec)(87.0f), x, x < (vec)(87.0f));
-    const vec t = at * -1.44269504f + 12582912.0f, f = at * -1.44269504f - (t - 12582912.0f);
+    const vec t = x * -1.44269504f + 12582912.0f, f = x * -1.44269504f - (t - 12582912.0f);
     vec p = 1.32647390e-3f * f + 9.67151272e-3f;
     p = p * f + 5.55073370e-2f;
     p = p * f + 2.40222421e-1f;
@@ -36,17 +34,26 @@ static inline vec act_decay(vec x)
     return CLN_AS_VEC(CLN_AS_IVEC(p) + (CLN_AS_IVEC(t) << 23));
 #endif
 }
+// The same for any x >= 0, held to 87 (and a NaN to it): what it is used for adds 1 or subtracts it.
+static inline vec act_decay(vec x)
+{
+    return act_exp_minus(V == 1 ? x : select((vec)(87.0f), x, x < (vec)(87.0f)));
+}
 #endif
 
 #if ACT == 1
-// s = 1 / (1 + exp(-u)) of two values: the division, which takes a CPU as long as all the rest, is that of both. From
-// exp(-|u|), so that what is divided by is no more than 4.
+// s = 1 / (1 + exp(-u)) of two values: the division, which takes a CPU as long as all the rest, is that of both. u is held
+// to +-43 (a NaN, too), where s is 2e-19 or 1: the product of both 1 + exp(-u) stays finite, and its reciprocal normal.
+static inline vec act_held(vec u)
+{
+    const vec below = select((vec)(43.0f), u, u < (vec)(43.0f));
+    return select((vec)(-43.0f), below, below > (vec)(-43.0f));
+}
 static inline void act_sigmoids(vec u, vec v, vec *su, vec *sv)
 {
-    const vec eu = act_decay(fabs(u)), ev = act_decay(fabs(v));
-    const vec du = 1.0f + eu, dv = 1.0f + ev, r = 1.0f / (du * dv);
-    *su = select((vec)(1.0f), eu, u < (vec)(0.0f)) * (dv * r);
-    *sv = select((vec)(1.0f), ev, v < (vec)(0.0f)) * (du * r);
+    const vec du = 1.0f + act_exp_minus(act_held(u)), dv = 1.0f + act_exp_minus(act_held(v)), r = 1.0f / (du * dv);
+    *su = dv * r;
+    *sv = du * r;
 }
 static inline vec act_slope_by(vec u, vec s)
 {

@@ -87,6 +87,33 @@ static cln_stats stats_over(const cln_group *g, double (*value)(const cln_result
     return cln_stats_of(list, g->n);
 }
 
+/* The part of the device that most runs had; of equals that of the first. */
+static int usual_units(const cln_result *runs, int n)
+{
+    int best = 0, most = 0;
+    for (int i = 0; i < n; i++) {
+        int count = 0;
+        for (int k = 0; k < n; k++)
+            count += runs[k].compute_units == runs[i].compute_units;
+        if (count > most) {
+            most = count;
+            best = runs[i].compute_units;
+        }
+    }
+    return best;
+}
+
+/* Of the runs whose times compare. */
+static cln_stats times_over(const cln_group *g, int units, double (*value)(const cln_result *r))
+{
+    double list[MAX_RUNS];
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        if (g->runs[i]->compute_units == units || g->n_timed == 0)
+            list[n++] = value(g->runs[i]);
+    return cln_stats_of(list, n);
+}
+
 static double test_of(const cln_result *r) { return r->test_acc; }
 static double train_of(const cln_result *r) { return r->train_acc; }
 static double best_of(const cln_result *r) { return r->best_test_acc; }
@@ -115,8 +142,10 @@ static int fill_group(cln_group *g, const cln_comparison *c, const cln_result *f
     g->train = stats_over(g, train_of);
     g->best = stats_over(g, best_of);
     g->flip = stats_over(g, flip_of);
-    g->rate = stats_over(g, rate_of);
-    g->seconds = stats_over(g, epoch_of);
+    for (int i = 0; i < g->n; i++)
+        g->n_timed += g->runs[i]->compute_units == c->compute_units;
+    g->rate = times_over(g, c->compute_units, rate_of);
+    g->seconds = times_over(g, c->compute_units, epoch_of);
     return CLN_OK;
 }
 
@@ -284,6 +313,7 @@ int cln_comparison_new(const cln_result *runs, int n, cln_comparison *out, cln_e
         if (strcmp(runs[i].data_sha256, runs[0].data_sha256) != 0)
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s and %s are runs on different data: report them apart", runs[0].dir,
                             runs[i].dir);
+    c.compute_units = usual_units(runs, n);
     int rc = make_groups(&c, err);
     if (!rc)
         rc = list_base(&c, err);

@@ -13,7 +13,8 @@ typedef struct cln_group {
     const char *norm, *model; /* "bn", "s8" */
     int batch, groups;       /* groups: 0 for norms without */
     cln_stats test, train, best, flip, seconds, rate; /* of the last epoch, of the best one, of the last one with test-time
-                                                       * flip, per epoch, images/s */
+                                                       * flip, per epoch, images/s; the times of runs with compute_units, */
+    int n_timed;                                      /* as many; of all where none has */
 } cln_group;
 
 /* Test accuracy of the last epoch, a less b, over the seeds of both. */
@@ -26,6 +27,7 @@ typedef struct cln_pair {
 typedef struct cln_comparison {
     const cln_result *runs; /* borrowed */
     int n_runs;
+    int compute_units;      /* of most runs; 0: not told */
     cln_group *groups;
     int n_groups;
     /* In each of these the groups stay in the order in which norms first came. */

@@ -64,7 +64,11 @@ int cln_job_begin(cln_job *job, bool resume, cln_error *err)
         json_decref(config);
         return rc;
     }
-    rc = cln_run_path(&job->run, CLN_RUN_CHECKPOINT, path, err);
+    rc = cln_run_path(&job->run, CLN_RUN_CONFIG, path, err);
+    if (!rc)
+        rc = cln_config_units(path, (int)job->dev->info.compute_units, err);
+    if (!rc)
+        rc = cln_run_path(&job->run, CLN_RUN_CHECKPOINT, path, err);
     if (!rc)
         rc = cln_trainer_load(job->trainer, path, err);
     if (!rc)

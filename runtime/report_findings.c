@@ -128,7 +128,7 @@ static void speed(cln_document *d, const cln_comparison *c)
                           fast->seconds.mean, fast->label, slow->seconds.mean, slow->label,
                           100 * (slow->seconds.mean / fast->seconds.mean - 1),
                           slow->seconds.low > fast->seconds.high ? ""
-                          : fast->n < 2 || slow->n < 2
+                          : fast->seconds.n < 2 || slow->seconds.n < 2
                               ? ", but from a single run the machine's part in the difference cannot be told"
                               : ", but the 95 % intervals of the two overlap, so that the machine may have made the difference");
 }

@@ -51,7 +51,7 @@ static void read_config(const char *path, cln_result *out, int *rc, cln_error *e
     cln_reader_text(&r, device, "name", out->device, sizeof out->device);
     cln_reader_text(&r, device, "driver", out->driver, sizeof out->driver);
     if (json_object_get(device, "compute_units")) /* older versions did not tell */
-        out->compute_units = cln_reader_int(&r, device, "compute_units", 1, 1 << 24);
+        out->compute_units = cln_reader_int(&r, device, "compute_units", 0, 1 << 24);
     out->sample = strcmp(out->source, "sample") == 0;
     if (!r.rc)
         read_options(&r, root, &out->options);

@@ -12,7 +12,7 @@ typedef struct cln_result {
     cln_train_options options;
     char version[32], device[288], driver[128], data[64], data_sha256[65];
     char source[CLN_PATH_MAX];   /* of the data: "sample", or the path that was given */
-    int compute_units;           /* of the device, that the run had; 0: not told */
+    int compute_units;           /* of the device, that the run had; 0: not told, or not the same all the time */
     bool sample;                 /* trained on the bundled sample */
     /* summary.json; accuracies in percent, of the last epoch and of the best one */
     char model[64];

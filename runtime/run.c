@@ -275,6 +275,20 @@ static int damaged_config(const char *path, cln_error *err)
     return CLN_FAIL(err, CLN_ERR_CHECKPOINT, "%s is damaged: it is not the config.json of a run", path);
 }
 
+int cln_config_units(const char *path, int compute_units, cln_error *err)
+{
+    json_t *config = NULL;
+    int rc = load_config(path, &config, err);
+    json_t *device = json_object_get(config, "device");
+    const json_t *units = json_object_get(device, "compute_units");
+    if (rc == 0 && json_is_integer(units) && json_integer_value(units) != compute_units && json_integer_value(units) != 0)
+        rc = json_object_set_new(device, "compute_units", json_integer(0)) != 0
+                 ? CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to write %s", path)
+                 : cln_json_write(path, config, err);
+    json_decref(config);
+    return rc;
+}
+
 int cln_config_tuning(const char *path, cln_tuning **out, cln_error *err)
 {
     json_t *config = NULL;

@@ -71,6 +71,10 @@ int cln_run_write_json(const cln_run *run, const char *name, const json_t *value
  * CLN_ERR_CHECKPOINT. Outputs are untouched on failure. */
 int cln_config_read(const char *path, cln_train_options *options, char *data, size_t size, cln_error *err);
 
+/* Where the run goes on with another number of compute units than it began with, the file says 0 in their place from now on:
+ * its times are not those of either. Errors as above. */
+int cln_config_units(const char *path, int compute_units, cln_error *err);
+
 /* The table that makes the run's plan again (tuning.h); an empty one where the run is older than tables. *out is the
  * caller's. Errors as above. */
 int cln_config_tuning(const char *path, cln_tuning **out, cln_error *err);

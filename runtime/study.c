@@ -330,7 +330,7 @@ int cln_study_begin(cln_study *s, cln_error *err)
 
 /* ---- how long ------------------------------------------------------------------------------------ */
 
-static bool alike(const cln_study_run *a, const cln_study_run *b)
+bool cln_study_alike(const cln_study_run *a, const cln_study_run *b)
 {
     return a->point == b->point && strcmp(a->options.norm, b->options.norm) == 0;
 }
@@ -341,7 +341,7 @@ void cln_study_expect(cln_study *s)
         double sum = 0;
         int n = 0;
         for (int k = 0; k < s->n_runs; k++)
-            if (s->runs[k].done && alike(&s->runs[i], &s->runs[k])) {
+            if (s->runs[k].done && cln_study_alike(&s->runs[i], &s->runs[k])) {
                 sum += s->runs[k].seconds;
                 n++;
             }

@@ -442,7 +442,10 @@ static int sweeps(cln_document *d, const cln_comparison *c, cln_error *err)
 bool cln_report_one_device(const cln_comparison *c)
 {
     for (int i = 1; i < c->n_runs; i++)
-        if (strcmp(c->runs[i].device, c->runs[0].device) != 0 || c->runs[i].compute_units != c->runs[0].compute_units)
+        if (strcmp(c->runs[i].device, c->runs[0].device) != 0)
+            return false;
+    for (int i = 0; i < c->n_base; i++)
+        if (c->base[i]->n_timed == 0)
             return false;
     return true;
 }
@@ -466,9 +469,10 @@ static void bench_table(cln_document *d, const cln_report_options *o)
 static void costs(cln_document *d, const cln_comparison *c, const cln_report_options *o)
 {
     static const char *const columns[] = {"norm", "s per epoch", "images/s", "time to that of the first"};
-    const int units = c->runs[0].compute_units;
+    const int units = c->compute_units;
     const bool same = cln_report_one_device(c);
-    char each[80] = "";
+    int others = 0;
+    char each[80] = "", rest[160] = "";
     cln_document_heading(d, "What each norm costs");
     cln_document_table(d, columns, "lrrr", 4);
     for (int i = 0; i < c->n_base; i++) {
@@ -478,11 +482,16 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
                                      number(ratio, g->seconds.mean / c->base[0]->seconds.mean, 3)};
         cln_document_row(d, cells);
     }
+    for (int i = 0; i < c->n_base; i++)
+        others += c->base[i]->n - c->base[i]->n_timed;
     if (same && units)
         snprintf(each, sizeof each, " Each run had %d compute unit%s of the device.", units, units == 1 ? "" : "s");
-    cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s",
+    if (same && others)
+        snprintf(rest, sizeof rest, " %d run%s that had another part of it, or not the same all the time, %s left out of this table.", others,
+                 others == 1 ? "" : "s", others == 1 ? "is" : "are");
+    cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s%s",
                            same ? "In a study the norms take turns, so that a drift of the machine meets all of them alike."
-                                : "The runs were not all on one device, or not on as much of it: their times do not compare.", each);
+                                : "The runs were not all on one device, or not on as much of it: their times do not compare.", each, rest);
     bench_table(d, o);
 }
 

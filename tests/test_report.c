@@ -244,6 +244,37 @@ START_TEST(times_that_overlap)
 }
 END_TEST
 
+START_TEST(times_of_another_part)
+{
+    cln_comparison c;
+    for (int seed = 1; seed <= 3; seed++)
+        for (int i = 0; i < 2; i++) {
+            cln_result *r = add(i ? "ln" : "bn", seed, 128, 0, 80 + seed);
+            r->compute_units = i && seed == 3 ? 0 : 1; /* went on with both */
+            r->seconds = i && seed == 3 ? 5 * EPOCHS : 10 * EPOCHS;
+            r->images_per_second = i && seed == 3 ? 8000 : 4000;
+        }
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert_int_eq(c.compute_units, 1);
+    ck_assert(cln_report_one_device(&c));
+    ck_assert_int_eq(c.base[0]->n_timed, 3);
+    ck_assert_int_eq(c.base[1]->n_timed, 2);
+    ck_assert_int_eq(c.base[1]->test.n, 3);
+    ck_assert_double_eq(c.base[1]->seconds.mean, 10);
+    ck_assert_double_eq(c.base[1]->rate.mean, 4000);
+    write_report();
+    holds("report.md", "Each run had 1 compute unit of the device", true);
+    holds("report.md", "1 run that had another part of it, or not the same all the time, is left out of this table", true);
+    cln_comparison_clear(&c);
+    for (int i = 0; i < n_runs; i++)
+        if (strcmp(runs[i].options.norm, "ln") == 0)
+            runs[i].compute_units = 2;
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert(!cln_report_one_device(&c));
+    cln_comparison_clear(&c);
+}
+END_TEST
+
 START_TEST(report_of_sweeps)
 {
     three_norms();
@@ -375,6 +406,7 @@ int main(void)
     tcase_add_test(c, report_of_three_norms);
     tcase_add_test(c, commands_of_other_optimizers);
     tcase_add_test(c, times_that_overlap);
+    tcase_add_test(c, times_of_another_part);
     tcase_add_test(c, report_of_sweeps);
     tcase_add_test(c, sweep_beside_other_runs);
     tcase_add_test(c, equal_differences);

@@ -13,24 +13,24 @@
 #include <sys/prctl.h>
 #endif
 
-static size_t board_size(int n_seconds) { return sizeof(cln_board) + (size_t)n_seconds * sizeof(double); }
+static size_t board_size(int n_runs) { return sizeof(cln_board) + (size_t)n_runs * sizeof *((cln_board *)0)->runs; }
 
-int cln_board_new(int n_seconds, cln_board **out, cln_error *err)
+int cln_board_new(int n_runs, cln_board **out, cln_error *err)
 {
     /* cppcheck-suppress invalidFunctionArg ; -1 is what the call wants beside MAP_ANONYMOUS */
-    cln_board *b = mmap(NULL, board_size(n_seconds), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cln_board *b = mmap(NULL, board_size(n_runs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to share among processes: %s", strerror(errno));
-    for (int i = 0; i < n_seconds; i++)
-        b->seconds[i] = NAN;
+    for (int i = 0; i < n_runs; i++)
+        b->runs[i].seconds = NAN;
     *out = b;
     return CLN_OK;
 }
 
-void cln_board_free(cln_board *board, int n_seconds)
+void cln_board_free(cln_board *board, int n_runs)
 {
     if (board)
-        munmap(board, board_size(n_seconds));
+        munmap(board, board_size(n_runs));
 }
 
 /* PoCL's names, the first one up to its version 4. Other drivers have none and share out time. */

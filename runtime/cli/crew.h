@@ -16,10 +16,11 @@ enum { CLN_CREW_MAX = 64 };
 /* One process's corner of the board. */
 typedef struct cln_member {
     pid_t pid;                        /* 0: none, or it has ended */
+    atomic_int run;                   /* that is under way, if any, or was the last */
     atomic_int permille;              /* of the run under way; 0 between runs */
     atomic_int images_per_second;     /* 0 between runs */
-    int rc, diverged;                 /* from here on: valid once it has ended */
-    bool interrupted;
+    int rc;                           /* from here on: valid once it has ended */
+    bool interrupted;                 /* in the midst of `run` or, where that is done, before the next one */
     cln_error err;
 } cln_member;
 
@@ -29,12 +30,15 @@ typedef struct cln_board {
     char device[288]; /* its name */
     int cores;        /* of a processor that can be shared out among processes; else 0 */
     cln_member members[CLN_CREW_MAX];
-    double seconds[]; /* that a run will take, by run; NAN: unknown */
+    struct {
+        double seconds; /* that it will take; NAN: unknown */
+        bool diverged;
+    } runs[];
 } cln_board;
 
-/* n_seconds of NAN, all else zero. */
-int cln_board_new(int n_seconds, cln_board **out, cln_error *err);
-void cln_board_free(cln_board *board, int n_seconds);
+/* Every run's seconds NAN, all else zero. */
+int cln_board_new(int n_runs, cln_board **out, cln_error *err);
+void cln_board_free(cln_board *board, int n_runs);
 
 /* Forks member k: it does work(arg, member), whose value becomes member->rc, and ends. It ends, too, when its parent does
  * (on Linux; elsewhere it finishes what it does). cores > 0: it is to use that many of them, where the driver can be told. */

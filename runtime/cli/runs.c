@@ -105,8 +105,7 @@ static int measure(cln_runs *s, cln_error *err)
             rc = CLN_OK;
         }
         for (int k = i + 1; k < study->n_runs && !rc; k++)
-            if (study->runs[k].point == run->point && !study->runs[k].done &&
-                strcmp(study->runs[k].options.norm, run->options.norm) == 0)
+            if (!study->runs[k].done && cln_study_alike(&study->runs[k], run))
                 study->runs[k].seconds = run->seconds;
     }
     if (s->bar)
@@ -168,7 +167,7 @@ static int scout(void *arg, cln_member *m)
     snprintf(s->board->device, sizeof s->board->device, "%s", s->dev->info.name);
     s->board->cores = shared_cores(&s->dev->info);
     for (int i = 0; i < s->study->n_runs; i++)
-        s->board->seconds[i] = s->study->runs[i].seconds;
+        s->board->runs[i].seconds = s->study->runs[i].seconds;
     close_device(s);
     return CLN_OK;
 }
@@ -185,7 +184,7 @@ static void share_out(cln_runs *s)
         s->jobs = left > 0 ? left : 1;
     for (int i = 0; i < study->n_runs; i++)
         if (isnan(study->runs[i].seconds))
-            study->runs[i].seconds = s->board->seconds[i] * s->jobs;
+            study->runs[i].seconds = s->board->runs[i].seconds * s->jobs;
 }
 
 int cln_runs_set_up(cln_runs *s, cln_error *err)
@@ -264,13 +263,15 @@ static int train_run(cln_runs *s, const cln_study_run *run, bool *interrupted, c
 }
 
 /* A run that diverges, and would again, must not keep the others from running. */
-static int run_one(cln_runs *s, const cln_study_run *run, cln_member *m)
+static int run_one(cln_runs *s, int i, cln_member *m)
 {
+    const cln_study_run *run = &s->study->runs[i];
+    atomic_store(&m->run, i);
     int rc = train_run(s, run, &m->interrupted, &m->err);
     if (rc == CLN_ERR_DIVERGED) {
         fprintf(stderr, "%sclnorm: %s: %s\n", s->bar ? "\r\033[K" : "", run->name, m->err.text);
         m->err = (cln_error){0};
-        m->diverged++;
+        s->board->runs[i].diverged = true;
         m->interrupted = false; /* it is not done, but nobody stopped it */
         rc = CLN_OK;
     } else if (cln_cli_cut_off(rc)) {
@@ -301,8 +302,10 @@ static int train(void *arg, cln_member *m)
         const cln_study_run *run = &s->study->runs[i];
         if (run->done)
             rc = tidy(s, run, &m->err);
+        else if (s->board->runs[i].diverged)
+            continue;
         else if (goes_on(s))
-            rc = run_one(s, run, m);
+            rc = run_one(s, i, m);
         else
             m->interrupted = true;
     }
@@ -317,7 +320,8 @@ static int train(void *arg, cln_member *m)
 double cln_runs_left(const cln_runs *s)
 {
     const int open = s->study->n_runs - s->done;
-    return cln_study_left(s->study) / (open > 0 && open < s->jobs ? open : s->jobs);
+    const double each = s->whole > 0 ? (double)s->jobs / s->whole : 1; /* of what a run takes among so many */
+    return each * cln_study_left(s->study) / (open > 0 && open < s->jobs ? open : s->jobs);
 }
 
 static void print_run(const cln_runs *s, int number, const cln_result *r)
@@ -379,7 +383,32 @@ static void draw_bar(const cln_runs *s)
             s->done, n, busy, rate, to_go);
 }
 
-static int look_on(cln_runs *s, cln_error *err)
+/* Whether a member's run would gain from more cores: it has some seconds to go, and its norm's time is known from another. */
+static bool can_share_anew(const cln_runs *s, const cln_member *m)
+{
+    enum { LEAST = 5 }; /* seconds: to stop it and to begin again costs one */
+    const int run = atomic_load(&m->run);
+    const double rest = 1 - atomic_load(&m->permille) / 1000.0;
+    bool known = false;
+    for (int i = 0; i < s->study->n_runs && !known; i++)
+        known = s->study->runs[i].done && cln_study_alike(&s->study->runs[i], &s->study->runs[run]);
+    return known && rest * s->study->runs[run].seconds >= LEAST;
+}
+
+/* Whether the others are to have the cores of members that have ended. A process keeps the cores that it began with, so they
+ * are stopped, and go on in new ones. */
+static bool shares_anew(const cln_runs *s, int alive)
+{
+    if (alive == 0 || s->board->cores / alive <= s->board->cores / s->jobs || atomic_load(&s->board->stop))
+        return false;
+    for (int k = 0; k < s->jobs; k++)
+        if (s->board->members[k].pid ? !can_share_anew(s, &s->board->members[k]) : s->board->members[k].rc != CLN_OK)
+            return false;
+    return true;
+}
+
+/* Returns once all members have ended; *anew: since fewer are to go on. */
+static int look_on(cln_runs *s, bool *anew, cln_error *err)
 {
     enum { MILLISECONDS = 100 };
     const struct timespec pause = {.tv_nsec = MILLISECONDS * 1000000L};
@@ -391,7 +420,9 @@ static int look_on(cln_runs *s, cln_error *err)
         rc = report(s, err);
         if (s->bar)
             draw_bar(s);
-        if (cln_cli_interrupted())
+        if (!rc && shares_anew(s, alive))
+            *anew = true;
+        if (*anew || cln_cli_interrupted())
             atomic_store(&s->board->stop, true);
         if (alive > 0)
             nanosleep(&pause, NULL);
@@ -401,17 +432,18 @@ static int look_on(cln_runs *s, cln_error *err)
     return rc;
 }
 
-int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
+/* One crew, from its start to its end. */
+static int train_together(cln_runs *s, bool *anew, bool *interrupted, cln_error *err)
 {
-    int rc = cln_study_begin(s->study, err);
-    if (!rc) /* again under the lock: another process may have just ended */
-        rc = look(s, err);
+    int rc = CLN_OK;
+    atomic_store(&s->board->next, 0);
+    atomic_store(&s->board->stop, false);
     for (int k = 0; k < s->jobs && !rc; k++) {
         s->board->members[k] = (cln_member){0};
         rc = cln_crew_start(s->board, k, s->jobs > 1 ? s->board->cores / s->jobs : 0, train, s, err);
     }
     if (!rc)
-        rc = look_on(s, err);
+        rc = look_on(s, anew, err);
     if (rc)
         atomic_store(&s->board->stop, true);
     for (int k = 0; k < s->jobs; k++) {
@@ -421,8 +453,27 @@ int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
             rc = m->rc;
             *err = m->err;
         }
-        s->diverged += m->diverged;
         *interrupted = *interrupted || m->interrupted;
+    }
+    return rc;
+}
+
+int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
+{
+    bool anew = true;
+    s->whole = s->jobs;
+    int rc = cln_study_begin(s->study, err);
+    if (!rc) /* again under the lock: another process may have just ended */
+        rc = look(s, err);
+    while (!rc && anew) {
+        anew = *interrupted = false;
+        rc = train_together(s, &anew, interrupted, err);
+        s->diverged = 0;
+        for (int i = 0; i < s->study->n_runs; i++)
+            s->diverged += s->board->runs[i].diverged;
+        anew = anew && *interrupted && !cln_cli_interrupted();
+        if (anew)
+            s->jobs = s->study->n_runs - s->done - s->diverged;
     }
     return rc;
 }

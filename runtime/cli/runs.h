@@ -19,6 +19,7 @@ typedef struct cln_runs {
     cln_dataset *data;
     cln_study *study; /* made by the command, between cln_runs_data and cln_runs_set_up */
     cln_board *board;
+    int whole; /* jobs of the first crew, once there is one */
     int done, diverged;
     bool bar; /* stderr is a terminal that wants one */
     /* in a process that trains */
@@ -50,7 +51,8 @@ void cln_runs_folder(const cln_runs *s, const char *parent, const char *model, c
  * will take. Then board->device is the device's name. */
 int cln_runs_set_up(cln_runs *s, cln_error *err);
 
-/* Trains whatever is not done, `jobs` runs at a time. A run that diverges is counted and keeps no other from running. */
+/* Trains whatever is not done, `jobs` runs at a time; those that are under way when no other is left share the cores anew, and
+ * `jobs` says how many they are. A run that diverges is counted and keeps no other from running. */
 int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err);
 
 /* Seconds until all is done, once set up. */

@@ -43,6 +43,21 @@ for run in $runs; do
 done
 works report two
 check "the report says what part of the device a run had" grep -Eq "Each run had [0-9]+ compute units? of the device" two/report.md
+
+# ---- the last of three, two at a time, goes on with the other's cores
+units() { sed -n 's/.*"compute_units": \([0-9]*\).*/\1/p' "$1/config.json"; }
+if [ "$(units whole/s8-bn-b64-s1)" -ge 2 ] && [ "$(units two/s8-bn-b64-s1)" -lt "$(units whole/s8-bn-b64-s1)" ]; then
+    epochs=$(awk '/"seconds"/ { gsub(/[^0-9.]/, "", $2); n = 20 / $2; printf "%d", n < 2 ? 2 : n }' two/s8-gn4-b64-s1/summary.json) # 10 s
+    works study --limit 256 --epochs "$epochs" --batches 64 --norms gn --seeds 3 --jobs 2 --out three
+    check "three, two at a time: all are done" at_least_done three 3
+    check "three, two at a time: two had one part from beginning to end" [ "$(units three/s8-gn4-b64-s1)" -ge 1 ]
+    check "three, two at a time: the last went on with more" [ "$(units three/s8-gn4-b64-s3)" -eq 0 ]
+    works train --quiet --limit 256 --epochs "$epochs" --norm gn --batch 64 --seed 3 --lr 0.0282843 --out last
+    check "three, two at a time: its weights are those of one run" [ "$(sha last)" = "$(sha three/s8-gn4-b64-s3)" ]
+    works report three
+    check "three, two at a time: its time does not count" grep -q '1 run that had another part of it.* is left out' three/report.md
+fi
+
 start study $small --jobs 2 --limit 4096 --out orphans
 check "two at a time are under way" wait_for 60 test -e orphans/s8-ln-b64-s1/config.json
 members=$(pgrep -P "$process" | tr '\n' ' ')
