@@ -216,6 +216,7 @@ static const struct {
     {"convolution forward", {"conv_fwd", "conv_fold"}},
     {"convolution backward-data", {"conv_bwd_data", "conv_flip", "conv_bwd_col2im", "conv_transpose"}},
     {"1x1 convolution backward", {"conv_bwd_pointwise"}},
+    {"3x3 convolution backward", {"conv_bwd_winograd"}},
     {"weight standardisation", {"conv_standard"}},
     {"convolution backward-params", {"conv_bwd_"}},
     {"depthwise convolution", {"depthwise_"}},

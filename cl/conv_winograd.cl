@@ -239,6 +239,22 @@ kernel void conv_fwd_winograd(conv_in x,                    // (N, H, W, Cin), o
                          stats + ((long)n * get_global_size(0) + get_global_id(0)) * 2 * co + c);
 }
 
+// An item of backward-data: rows [r0, r1) of the images n0 and on, from dy to dx and the sums of the stage before.
+INLINE void data_of_tiles(conv_in dy, conv_in u, global float *dx, conv_in z, conv_in mu, conv_in a, conv_in beta,
+                          global float *sums, local vec *line, local vec *vb, local vec *mb, wino_tiles t, int n0, int r0,
+                          int r1, int ho, int wo, int co, int h, int wd, int ci, int pad, int add, int has_sums, int strip,
+                          int strips, int coef_stride, int relu, int pool, conv_wanted next)
+{
+    const conv_stage none = {0, mu, a, beta, 0, 0.0f};
+    input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
+    multiply(vb, u, mb, t.all, co, ci, next);
+    output_from_points(mb, dy, 0, add, -INFINITY, dx, n0, r0, r1, h, wd, ci, t);
+    for (int n = n0; has_sums && n < n0 + t.images; n++)
+        conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
+                        mu + n * coef_stride, a + n * coef_stride, beta, relu, pool, r1 - r0, wd, ci, ci,
+                        sums + ((long)n * strips + strip) * 2 * ci);
+}
+
 kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, Cout)
                           conv_in u,                   // (S*S, Cout, Cin), flipped
                           global float *restrict dx,   // (N, H, W, Cin), = or (add) +=
@@ -252,18 +268,12 @@ kernel void conv_bwd_data_winograd(conv_in dy,                  // (N, Ho, Wo, C
 {
     const int r0 = get_global_id(0) * rows, r1 = min(r0 + rows, h), n0 = get_global_id(1) * group;
     const wino_tiles t = TILES_OF(min(group, images - n0), r1 - r0, wd, T);
-    const conv_stage none = {0, mu, a, beta, 0, 0.0f};
-    input_to_points(dy, none, n0, r0, ho, wo, co, pad, t, line, vb);
     const int height = t.images * (r1 - r0), next = n0 * ho + r0 + height + (r1 < h ? 2 : 0);
-    multiply(vb, u, mb, t.all, co, ci,
-             (conv_wanted){dy + (long)next * wo * co, z + ((long)n0 * h + r0) * pool * pool * wd * ci,
-                           dy, dx + ((long)n0 * h + r0) * wd * ci, min(height, images * ho - next) * wo * co,
-                           has_sums ? height * pool * pool * wd * ci : 0, 0, height * wd * ci});
-    output_from_points(mb, dy, 0, add, -INFINITY, dx, n0, r0, r1, h, wd, ci, t);
-    for (int n = n0; has_sums && n < n0 + t.images; n++)
-        conv_leave_sums(dx + ((long)n * h + r0) * wd * ci, z + ((long)n * h + r0) * pool * pool * wd * ci,
-                        mu + n * coef_stride, a + n * coef_stride, beta, relu, pool, r1 - r0, wd, ci, ci,
-                        sums + ((long)n * get_global_size(0) + get_global_id(0)) * 2 * ci);
+    data_of_tiles(dy, u, dx, z, mu, a, beta, sums, line, vb, mb, t, n0, r0, r1, ho, wo, co, h, wd, ci, pad, add, has_sums,
+                  get_global_id(0), get_global_size(0), coef_stride, relu, pool,
+                  (conv_wanted){dy + (long)next * wo * co, z + ((long)n0 * h + r0) * pool * pool * wd * ci, dy,
+                                dx + ((long)n0 * h + r0) * wd * ci, min(height, images * ho - next) * wo * co,
+                                has_sums ? height * pool * pool * wd * ci : 0, 0, height * wd * ci});
 }
 
 // ---- backward-params ---------------------------------------------------------------------------------------------------
@@ -368,6 +378,23 @@ APART void weights_of(local const vec *acc, global float *dw, int ic, int oc)
     }
 }
 
+// A round of backward-params: rows [r, r + rows) of the images n and on (`more`: not the first of the item), of which acc
+// gets the sums. To come next: the rows behind them.
+INLINE void params_of_tiles(conv_in x, conv_stage g, global float *dy, stage_behind behind, int keep, local vec *line,
+                            local vec *vb, local vec *mb, local vec *acc, wino_tiles t, int images, int n, int r, int rows,
+                            int more, int h, int wd, int ci, int ho, int wo, int co, int pad)
+{
+    input_to_points(x, g, n, r, h, wd, ci, pad, t, line, vb);
+    gradient_of_tiles(dy, behind, keep, n, r, min(r + rows, ho), ho, wo, co, t, mb);
+    const int height = t.images * min(rows, ho - r), next = n * h + r + height, next_dy = n * ho + r + height;
+    const int pixels = min(height, images * ho - next_dy) * wo;
+    multiply_transposed(vb, mb, acc, t.all, more, ci, co,
+                        (conv_wanted){x + (long)next * wd * ci, behind.z + (long)next_dy * wo * co, x,
+                                      (behind.wanted ? behind.dy : dy) + (long)next_dy * wo * co,
+                                      min(height, images * h - next) * wd * ci,
+                                      behind.wanted ? pixels * co : 0, 0, pixels * co});
+}
+
 // The item of `chunk` images goes through them `group` at a time, `rows` rows each.
 kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, Cin), or (staged) z of the stage before
                             global float *dy,            // (N, Ho, Wo, Cout); made from the stage behind, if any
@@ -384,16 +411,48 @@ kernel void conv_bwd_params_winograd(conv_in x,                   // (N, H, W, C
     for (int n = first; n < last; n += group)
         for (int r = 0; r < ho; r += rows) {
             const wino_tiles t = TILES_OF(min(group, last - n), min(rows, ho - r), wo, 1);
-            input_to_points(x, g, n, r, h, wd, ci, pad, t, line, vb);
-            gradient_of_tiles(dy, behind, keep, n, r, min(r + rows, ho), ho, wo, co, t, mb);
-            const int height = t.images * min(rows, ho - r), next = n * h + r + height, next_dy = n * ho + r + height;
-            const int pixels = min(height, images * ho - next_dy) * wo;
-            multiply_transposed(vb, mb, acc, t.all, n > first || r > 0, ci, co,
-                                (conv_wanted){x + (long)next * wd * ci, behind.z + (long)next_dy * wo * co, x,
-                                              (behind.wanted ? behind.dy : dy) + (long)next_dy * wo * co,
-                                              min(height, images * h - next) * wd * ci,
-                                              behind.wanted ? pixels * co : 0, 0, pixels * co});
+            params_of_tiles(x, g, dy, behind, keep, line, vb, mb, acc, t, images, n, r, rows, n > first || r > 0, h, wd, ci,
+                            ho, wo, co, pad);
         }
+    weights_of(acc, out, ci, co);
+    for (int c = 0; has_bias && c < co; c += V)
+        conv_db(dy + (long)first * ho * wo * co + c, (last - first) * ho * wo, co, out + weights + c);
+}
+
+// Both: backward-params of `group` images and then, while their dz and x are in the cache, backward-data, data_group of
+// them and data_rows rows at a time. What each gives is what it gives alone.
+kernel void conv_bwd_winograd(conv_in x, global float *dy, conv_in u, global float *restrict dx, global float *restrict part,
+                              conv_in mu, conv_in a, conv_in beta, // of the stage before, staged or summed
+                              conv_in z, global float *restrict sums, local vec *line, local vec *vb, local vec *mb,
+                              local vec *acc, int images, int chunk, int h, int wd, int ci, int ho, int wo, int co, int pad,
+                              int rows, int group, int data_rows, int data_group, int has_bias, int add, int has_sums,
+                              int staged, int coef_stride, float lo, int relu, int pool, STAGE_BEHIND_ARGS)
+{
+    const conv_stage g = {staged, mu, a, beta, coef_stride, lo};
+    const stage_behind behind = STAGE_BEHIND;
+    const int first = get_global_id(0) * chunk, last = min(first + chunk, images), weights = 9 * ci * co;
+    const int strips = (h + data_rows - 1) / data_rows;
+    global float *out = part + (long)get_global_id(0) * (weights + co);
+    for (int n = first; n < last; n += group) {
+        const int end = min(n + group, last);
+        for (int r = 0; r < ho; r += rows) {
+            const wino_tiles t = TILES_OF(end - n, min(rows, ho - r), wo, 1);
+            params_of_tiles(x, g, dy, behind, 1, line, vb, mb, acc, t, images, n, r, rows, n > first || r > 0, h, wd, ci, ho,
+                            wo, co, pad);
+        }
+        for (int n0 = n; n0 < end; n0 += data_group)
+            for (int strip = 0; strip < strips; strip++) {
+                const int r0 = strip * data_rows, r1 = min(r0 + data_rows, h);
+                const wino_tiles t = TILES_OF(min(data_group, end - n0), r1 - r0, wd, T);
+                const int height = t.images * (r1 - r0);
+                data_of_tiles(dy, u, dx, z, mu, a, beta, sums, line, vb, mb, t, n0, r0, r1, ho, wo, co, h, wd, ci, 2 - pad,
+                              add, has_sums, strip, strips, coef_stride, relu, pool,
+                              (conv_wanted){z + ((long)n0 * h + r0) * pool * pool * wd * ci, x, x,
+                                            dx + ((long)n0 * h + r0) * wd * ci,
+                                            has_sums && !staged ? height * pool * pool * wd * ci : 0, 0, 0,
+                                            height * wd * ci});
+            }
+    }
     weights_of(acc, out, ci, co);
     for (int c = 0; has_bias && c < co; c += V)
         conv_db(dy + (long)first * ho * wo * co + c, (last - first) * ho * wo, co, out + weights + c);

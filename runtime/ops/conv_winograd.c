@@ -19,6 +19,8 @@ typedef struct conv_winograd {
     int rows, group, chunk; /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
     size_t line, vb, mb, acc; /* bytes of local memory */
     cln_kernel weights, main, sum;
+    bool one_pass;   /* backward-data makes what backward-params would, */
+    cln_kernel both; /* by this */
 } conv_winograd;
 
 /* What the kernel writes: (h, w, c) from `from` channels. */
@@ -30,6 +32,8 @@ static output output_of(const cln_conv_shape *s, int direction)
 {
     return direction == CLN_CONV_BWD_DATA ? (output){s->h, s->w, s->ci, s->co} : (output){s->ho, s->wo, s->co, s->ci};
 }
+
+static size_t larger_size(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rows that make `wanted` tiles, or all rows of several images. */
 static void cut(conv_winograd *c, int wanted)
@@ -109,18 +113,36 @@ static void winograd_destroy(void *state)
     conv_winograd *c = state;
     if (!c)
         return;
+    cln_kernel_free(&c->both);
     cln_kernel_free(&c->weights);
     cln_kernel_free(&c->main);
     cln_kernel_free(&c->sum);
     free(c);
 }
 
+/* Whether backward makes both gradients in one pass; then *out is laid out for it: as backward-params, with room for
+ * backward-data. */
+static bool in_one_pass(const cln_node *node, const cln_conv_shape *s, conv_winograd *out)
+{
+    const cln_device_info *info = &node->dev->info;
+    if (node->tune.bwd_data != CLN_CONV_WINOGRAD || node->tune.bwd_params != CLN_CONV_WINOGRAD || !node->dx[0].mem ||
+        !node->grad[0].mem)
+        return false;
+    const conv_winograd data = lay_out(info, s, CLN_CONV_BWD_DATA);
+    *out = lay_out(info, s, CLN_CONV_BWD_PARAMS);
+    out->line = larger_size(out->line, data.line);
+    out->vb = larger_size(out->vb, data.vb);
+    out->mb = larger_size(out->mb, data.mb);
+    return data.m == out->m && out->group % data.group == 0 && out->line + out->vb + out->mb + out->acc <= info->local_mem;
+}
+
 static int winograd_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
 {
     static const char *const names[][3] = {
         {"conv_fwd_winograd", "conv_fwd_winograd_weights", NULL},
-        {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", NULL},
+        {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", "conv_bwd_params_sum"},
         {"conv_bwd_params_winograd", NULL, "conv_bwd_params_sum"}};
+    conv_winograd both;
     if (!winograd_supports(&node->dev->info, s, direction))
         return CLN_FAIL(err, CLN_ERR_INTERNAL,
                         "the Winograd convolution does not cover this shape; ask supports first");
@@ -128,6 +150,7 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
     if (!c)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction);
+    c->one_pass = direction != CLN_CONV_FWD && in_one_pass(node, s, &both);
     cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
     char options[64], act[16];
     snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d%s", c->v, c->m, c->t, cln_conv_act_option(node, act));
@@ -140,6 +163,13 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
             return rc;
         }
     }
+    int rc = c->one_pass && direction == CLN_CONV_BWD_DATA
+                 ? cln_kernel_new(node->dev, "conv_winograd.cl", "conv_bwd_winograd", options, &c->both, err)
+                 : CLN_OK;
+    if (rc) {
+        winograd_destroy(c);
+        return rc;
+    }
     *state = c;
     return CLN_OK;
 }
@@ -151,13 +181,19 @@ static cln_range items_of(const conv_winograd *c, int n)
     return cln_range3((size_t)cln_div_up(o.h, c->rows), (size_t)cln_div_up(n, c->group), 1, 1);
 }
 
+static int transform_weights(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
+{
+    const size_t rows = (size_t)(c->direction == CLN_CONV_FWD ? c->s.ci : c->s.co);
+    return pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1(rows, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
+                                                 CLN_INT(c->s.ci), CLN_INT(c->s.co));
+}
+
 static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
 {
     const int n = pass->n;
     const cln_conv_shape *s = &c->s;
     const cln_tensor stats = node->stats_for ? node->stats_for->stats : (cln_tensor){0};
-    int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->ci, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
-                     CLN_INT(s->ci), CLN_INT(s->co));
+    int rc = transform_weights(c, node, u, pass, err);
     if (rc)
         return rc;
     const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
@@ -179,8 +215,7 @@ static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor
     const cln_conv_shape *s = &c->s;
     const bool sums = node->sums_for && node->sums_for->norm;
     const cln_stage *g = sums ? node->sums_for : &cln_no_stage;
-    int rc = pass->same_weights ? CLN_OK : cln_run(&c->weights, cln_range1((size_t)s->co, 1), err, CLN_MEM(node->param[0]), CLN_MEM(u),
-                     CLN_INT(s->ci), CLN_INT(s->co));
+    int rc = transform_weights(c, node, u, pass, err);
     if (rc)
         return rc;
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->dy), CLN_MEM(u), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
@@ -207,14 +242,38 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
     return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
 }
 
+/* Sums parts after the kernel for both; c: state of backward-data. */
+static int run_both(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
+{
+    const int n = pass->n;
+    const cln_conv_shape *s = &c->s;
+    const bool sums = node->sums_for && node->sums_for->norm, staged = node->applies != NULL;
+    const cln_stage *g = sums ? node->sums_for : staged ? node->applies : &cln_no_stage; /* one and the same stage */
+    const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
+    conv_winograd b;
+    int rc = in_one_pass(node, s, &b) ? transform_weights(c, node, u, pass, err)
+                                      : CLN_FAIL(err, CLN_ERR_INTERNAL, "a convolution has lost one of its gradients");
+    if (rc)
+        return rc;
+    const int chunks = cln_div_up(n, b.chunk);
+    rc = cln_run(&c->both, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(u),
+                 CLN_MEM(node->dx[0]), CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->z),
+                 CLN_MEM(g->sums), CLN_LOCAL(b.line), CLN_LOCAL(b.vb), CLN_LOCAL(b.mb), CLN_LOCAL(b.acc), CLN_INT(n),
+                 CLN_INT(b.chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                 CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(b.rows), CLN_INT(b.group), CLN_INT(c->rows), CLN_INT(c->group),
+                 CLN_INT(s->bias), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(staged), CLN_INT(g->coef_stride),
+                 CLN_FLOAT(cln_stage_floor(g)), CLN_INT(g->relu), CLN_INT(g->pool), CLN_CONV_BEHIND(behind, n, s->co));
+    return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, 9 * s->ci * s->co, s->co, s->bias, c->v, err);
+}
+
 static int winograd_run(void *state, cln_node *node, cln_tensor saved, const cln_pass *pass, cln_error *err)
 {
     const conv_winograd *c = state;
     if (c->direction == CLN_CONV_FWD)
         return run_fwd(c, node, saved, pass, err);
     if (c->direction == CLN_CONV_BWD_DATA)
-        return run_bwd_data(c, node, saved, pass, err);
-    return run_bwd_params(c, node, pass->n, err);
+        return c->one_pass && !pass->skip ? run_both(c, node, saved, pass, err) : run_bwd_data(c, node, saved, pass, err);
+    return c->one_pass && !pass->skip ? CLN_OK : run_bwd_params(c, node, pass->n, err);
 }
 
 const cln_conv_impl cln_conv_winograd = {
