@@ -87,7 +87,7 @@ static cln_stats stats_over(const cln_group *g, double (*value)(const cln_result
     return cln_stats_of(list, g->n);
 }
 
-/* The part of the device that most runs had; of equals that of the first. */
+/* The part of the device that most runs had all the time; of equals that of the first; 0: none had one, or none tells. */
 static int usual_units(const cln_result *runs, int n)
 {
     int best = 0, most = 0;
@@ -95,7 +95,7 @@ static int usual_units(const cln_result *runs, int n)
         int count = 0;
         for (int k = 0; k < n; k++)
             count += runs[k].compute_units == runs[i].compute_units;
-        if (count > most) {
+        if (runs[i].compute_units != CLN_UNITS_CHANGED && count > most) {
             most = count;
             best = runs[i].compute_units;
         }

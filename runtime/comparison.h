@@ -27,7 +27,7 @@ typedef struct cln_pair {
 typedef struct cln_comparison {
     const cln_result *runs; /* borrowed */
     int n_runs;
-    int compute_units;      /* of most runs; 0: not told */
+    int compute_units;      /* of most runs; 0: none tells, or none had the same all the time */
     cln_group *groups;
     int n_groups;
     /* In each of these the groups stay in the order in which norms first came. */

@@ -50,8 +50,10 @@ static void read_config(const char *path, cln_result *out, int *rc, cln_error *e
     cln_reader_text(&r, root, "data_sha256", out->data_sha256, sizeof out->data_sha256);
     cln_reader_text(&r, device, "name", out->device, sizeof out->device);
     cln_reader_text(&r, device, "driver", out->driver, sizeof out->driver);
-    if (json_object_get(device, "compute_units")) /* older versions did not tell */
+    if (json_object_get(device, "compute_units")) { /* older versions did not tell */
         out->compute_units = cln_reader_int(&r, device, "compute_units", 0, 1 << 24);
+        out->compute_units = out->compute_units > 0 ? out->compute_units : CLN_UNITS_CHANGED; /* cln_config_units */
+    }
     out->sample = strcmp(out->source, "sample") == 0;
     if (!r.rc)
         read_options(&r, root, &out->options);

@@ -6,13 +6,15 @@
 #include "outcome.h"
 #include "run.h"
 
+enum { CLN_UNITS_CHANGED = -1 }; /* it went on with other ones */
+
 typedef struct cln_result {
     char dir[CLN_PATH_MAX];
     /* config.json */
     cln_train_options options;
     char version[32], device[288], driver[128], data[64], data_sha256[65];
     char source[CLN_PATH_MAX];   /* of the data: "sample", or the path that was given */
-    int compute_units;           /* of the device, that the run had; 0: not told, or not the same all the time */
+    int compute_units;           /* of the device, that the run had; 0: not told; CLN_UNITS_CHANGED */
     bool sample;                 /* trained on the bundled sample */
     /* summary.json; accuracies in percent, of the last epoch and of the best one */
     char model[64];

@@ -64,7 +64,8 @@ int cln_study_begin(cln_study *study, cln_error *err);
 /* DIR/name of a run. */
 int cln_study_path(const cln_study *study, const cln_study_run *run, char path[CLN_PATH_MAX], cln_error *err);
 
-/* Whether they differ in the seed alone. */
+/* Whether they take the same time, as far as can be told: of one norm and point, they differ in the seed or, in a search, in
+ * the optimizer and its rate. */
 bool cln_study_alike(const cln_study_run *a, const cln_study_run *b);
 
 /* Sets `seconds` of runs that are not done to the mean of those that differ in the seed alone, where there are any. */

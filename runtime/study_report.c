@@ -487,7 +487,7 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
     if (same && units)
         snprintf(each, sizeof each, " Each run had %d compute unit%s of the device.", units, units == 1 ? "" : "s");
     if (same && others)
-        snprintf(rest, sizeof rest, " %d run%s that had another part of it, or not the same all the time, %s left out of this table.", others,
+        snprintf(rest, sizeof rest, " %d run%s that had another part of it, or not the same all the time, %s left out of all times here.", others,
                  others == 1 ? "" : "s", others == 1 ? "is" : "are");
     cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s%s",
                            same ? "In a study the norms take turns, so that a drift of the machine meets all of them alike."

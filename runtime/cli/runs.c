@@ -377,47 +377,53 @@ static void draw_bar(const cln_runs *s)
         rate += r;
         busy += r > 0;
     }
-    const int full = (int)(fmin(done, n) * WIDTH / n); /* one that has just ended may count twice for a moment */
+    const int full = (int)(fmin(done, n) * WIDTH / n); /* one that has just ended may count twice, or not at all, for a moment */
     cln_cli_duration(cln_runs_left(s), to_go, sizeof to_go);
     fprintf(stderr, "\r[%.*s%.*s] %d/%d done, %d under way, %d images/s, %s left \033[K", full, hashes, WIDTH - full, dots,
             s->done, n, busy, rate, to_go);
 }
 
-/* Whether a member's run would gain from more cores: it has some seconds to go, and its norm's time is known from another. */
+/* Whether a member's run would gain from more cores: much of it is still to come, and its norm's time is known from another. */
 static bool can_share_anew(const cln_runs *s, const cln_member *m)
 {
-    enum { LEAST = 5 }; /* seconds: to stop it and to begin again costs one */
-    const int run = atomic_load(&m->run);
-    const double rest = 1 - atomic_load(&m->permille) / 1000.0;
+    const double least = 0.25, seconds = 5; /* to stop it and to begin again costs one; its time is lost to the report */
+    const cln_study_run *run = &s->study->runs[atomic_load(&m->run)];
+    const double before = (double)run->epochs_done / run->options.epochs, now = atomic_load(&m->permille) / 1000.0;
+    const double rest = 1 - (before > now ? before : now);
     bool known = false;
     for (int i = 0; i < s->study->n_runs && !known; i++)
-        known = s->study->runs[i].done && cln_study_alike(&s->study->runs[i], &s->study->runs[run]);
-    return known && rest * s->study->runs[run].seconds >= LEAST;
+        known = s->study->runs[i].done && cln_study_alike(&s->study->runs[i], run);
+    return known && rest >= least && rest * run->seconds >= seconds;
 }
 
-/* Whether the others are to have the cores of members that have ended. A process keeps the cores that it began with, so they
- * are stopped, and go on in new ones. */
+/* Whether the others are to have the cores of members that found no run to take. A process keeps the cores that it began
+ * with, so they are stopped, and go on in new ones. */
 static bool shares_anew(const cln_runs *s, int alive)
 {
-    if (alive == 0 || s->board->cores / alive <= s->board->cores / s->jobs || atomic_load(&s->board->stop))
+    const cln_board *b = s->board;
+    if (alive == 0 || alive == s->jobs || b->cores < s->jobs || b->cores / alive == b->cores / s->jobs ||
+        atomic_load(&b->stop) || atomic_load(&b->next) < s->study->n_runs)
         return false;
-    for (int k = 0; k < s->jobs; k++)
-        if (s->board->members[k].pid ? !can_share_anew(s, &s->board->members[k]) : s->board->members[k].rc != CLN_OK)
+    for (int k = 0; k < s->jobs; k++) {
+        const cln_member *m = &b->members[k];
+        if (m->pid ? !can_share_anew(s, m) : m->rc || m->interrupted)
             return false;
+    }
     return true;
 }
 
 /* Returns once all members have ended; *anew: since fewer are to go on. */
 static int look_on(cln_runs *s, bool *anew, cln_error *err)
 {
-    enum { MILLISECONDS = 100 };
+    enum { MILLISECONDS = 100, TURNS = 10 };
     const struct timespec pause = {.tv_nsec = MILLISECONDS * 1000000L};
     int rc = CLN_OK;
-    for (int alive = 1; alive > 0 && !rc;) {
+    for (int alive = 1, turn = 0; alive > 0 && !rc; turn++) {
         alive = 0;
         for (int k = 0; k < s->jobs; k++)
             alive += cln_crew_runs(s->board, k, false);
-        rc = report(s, err);
+        if (turn % TURNS == 0 || alive < s->jobs) /* to look at every run's folder takes a hundredth of a core, ten times a second */
+            rc = report(s, err);
         if (s->bar)
             draw_bar(s);
         if (!rc && shares_anew(s, alive))
@@ -472,8 +478,9 @@ int cln_runs_train(cln_runs *s, bool *interrupted, cln_error *err)
         for (int i = 0; i < s->study->n_runs; i++)
             s->diverged += s->board->runs[i].diverged;
         anew = anew && *interrupted && !cln_cli_interrupted();
-        if (anew)
-            s->jobs = s->study->n_runs - s->done - s->diverged;
+        const int open = s->study->n_runs - s->done - s->diverged;
+        if (anew && open < s->jobs)
+            s->jobs = open;
     }
     return rc;
 }

@@ -19,7 +19,7 @@ typedef struct conv_winograd {
     int rows, group, chunk; /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
     size_t line, vb, mb, acc; /* bytes of local memory */
     cln_kernel weights, main, sum;
-    bool one_pass;   /* backward-data makes what backward-params would, */
+    bool one_pass;   /* where it pays, backward-data makes what backward-params would, */
     cln_kernel both; /* by this */
 } conv_winograd;
 
@@ -242,7 +242,19 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
     return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
 }
 
-/* Sums parts after the kernel for both; c: state of backward-data. */
+/* Whether both gradients of n images are to come from one pass: it has an item for each chunk of images, which must be enough
+ * to keep all cores at work. That may hang on the device, since both ways give the same bits. */
+static bool both_at_once(const conv_winograd *c, const cln_node *node, const cln_pass *pass)
+{
+    enum { ENOUGH = 4 }; /* items a core, so that the last ones do not count */
+    conv_winograd both;
+    if (!c->one_pass || pass->skip || !in_one_pass(node, &c->s, &both))
+        return false;
+    const int items = cln_div_up(pass->n, both.chunk), cores = (int)node->dev->info.compute_units;
+    return items % cores == 0 || items >= ENOUGH * cores;
+}
+
+/* The sum of the parts comes after the kernel for both; c: state of backward-data. */
 static int run_both(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
 {
     const int n = pass->n;
@@ -272,8 +284,8 @@ static int winograd_run(void *state, cln_node *node, cln_tensor saved, const cln
     if (c->direction == CLN_CONV_FWD)
         return run_fwd(c, node, saved, pass, err);
     if (c->direction == CLN_CONV_BWD_DATA)
-        return c->one_pass && !pass->skip ? run_both(c, node, saved, pass, err) : run_bwd_data(c, node, saved, pass, err);
-    return c->one_pass && !pass->skip ? CLN_OK : run_bwd_params(c, node, pass->n, err);
+        return both_at_once(c, node, pass) ? run_both(c, node, saved, pass, err) : run_bwd_data(c, node, saved, pass, err);
+    return both_at_once(c, node, pass) ? CLN_OK : run_bwd_params(c, node, pass->n, err);
 }
 
 const cln_conv_impl cln_conv_winograd = {
