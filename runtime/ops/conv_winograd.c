@@ -133,7 +133,8 @@ static bool in_one_pass(const cln_node *node, const cln_conv_shape *s, conv_wino
     out->line = larger_size(out->line, data.line);
     out->vb = larger_size(out->vb, data.vb);
     out->mb = larger_size(out->mb, data.mb);
-    return data.m == out->m && out->group % data.group == 0 && out->line + out->vb + out->mb + out->acc <= info->local_mem;
+    return data.v && out->v && data.m == out->m && out->group % data.group == 0 &&
+           out->line + out->vb + out->mb + out->acc <= info->local_mem;
 }
 
 static int winograd_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
