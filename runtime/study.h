@@ -68,7 +68,7 @@ int cln_study_path(const cln_study *study, const cln_study_run *run, char path[C
  * the optimizer and its rate. */
 bool cln_study_alike(const cln_study_run *a, const cln_study_run *b);
 
-/* Sets `seconds` of runs that are not done to the mean of those that differ in the seed alone, where there are any. */
+/* Sets `seconds` of runs that are not done to the mean of those that are and are alike, where there are any. */
 void cln_study_expect(cln_study *study);
 
 /* Seconds that a run with these settings will take, from two short epochs on a few batches of the data. */

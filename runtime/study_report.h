@@ -28,7 +28,7 @@ void cln_report_findings(cln_document *d, const cln_comparison *c);
 void cln_report_norms(cln_document *d);
 void cln_report_method(cln_document *d, const cln_comparison *c, const cln_report_options *o);
 
-/* Whether all runs had the same device, and as much of it, so that their times compare. */
+/* Whether all runs had the same device, and each norm some with as much of it, so that their times compare. */
 bool cln_report_one_device(const cln_comparison *c);
 
 /* Texts for cells and sentences; each writes into and returns out. "85.32 ± 0.21" ("85.32" where sd is unknown, "–" where
