@@ -12,15 +12,21 @@ enum {
     SUM_TILES = 32      /* of backward-params: acc passes once for so many */
 };
 
+/* What an item has. */
+typedef struct layout {
+    int rows, group, chunk;   /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
+    size_t line, vb, mb, acc; /* bytes of local memory */
+} layout;
+
 typedef struct conv_winograd {
     cln_conv_shape s;
     int direction;
     int v, m, t;
-    int rows, group, chunk; /* rows of the output (backward-params: of dy) and images in an item or in a round of it */
-    size_t line, vb, mb, acc; /* bytes of local memory */
+    layout own;
     cln_kernel weights, main, sum;
-    bool one_pass;   /* where it pays, backward-data makes what backward-params would, */
-    cln_kernel both; /* by this */
+    bool one_pass; /* where it pays, backward-data makes what backward-params would, */
+    layout pair;   /* with items of this kind: backward-params', with room for backward-data */
+    cln_kernel both;
 } conv_winograd;
 
 /* What the kernel writes: (h, w, c) from `from` channels. */
@@ -44,15 +50,15 @@ static void cut(conv_winograd *c, int wanted)
     int rows = 1;
     while (rows < th && 2 * rows * tw <= wanted)
         rows *= 2;
-    c->rows = cln_min(rows, th) * c->m;
-    c->group = rows >= th && wanted > th * tw ? wanted / (th * tw) : 1;
-    c->chunk = c->group > 4 ? c->group : 4 / c->group * c->group;
-    const int unit = params ? 1 : c->t, tiles = cln_div_up(c->group * cln_min(rows, th) * tw, unit) * unit;
+    c->own.rows = cln_min(rows, th) * c->m;
+    c->own.group = rows >= th && wanted > th * tw ? wanted / (th * tw) : 1;
+    c->own.chunk = c->own.group > 4 ? c->own.group : 4 / c->own.group * c->own.group;
+    const int unit = params ? 1 : c->t, tiles = cln_div_up(c->own.group * cln_min(rows, th) * tw, unit) * unit;
     const size_t points = (size_t)(c->m + 2) * (c->m + 2), f = sizeof(float);
-    c->line = (size_t)(c->m + 2) * (tw * c->m + 2) * o.from * f;
-    c->vb = points * ((size_t)tiles * o.from + c->v) * f;
-    c->mb = points * ((size_t)tiles * o.c + c->v) * f;
-    c->acc = params ? points * c->s.ci * c->s.co * f : 0;
+    c->own.line = (size_t)(c->m + 2) * (tw * c->m + 2) * o.from * f;
+    c->own.vb = points * ((size_t)tiles * o.from + c->v) * f;
+    c->own.mb = points * ((size_t)tiles * o.c + c->v) * f;
+    c->own.acc = params ? points * c->s.ci * c->s.co * f : 0;
 }
 
 /* All that follows from the shape; v is 0 where the kernels do not cover it. */
@@ -69,7 +75,7 @@ static conv_winograd lay_out(const cln_device_info *info, const cln_conv_shape *
     c.t = c.v == 16 ? 8 : 4; /* 16 accumulators out of AVX-512's 32 registers, 8 out of 16 */
     for (int wanted = direction == CLN_CONV_BWD_PARAMS ? SUM_TILES : ITEM_TILES; wanted >= 4; wanted /= 2) {
         cut(&c, wanted);
-        if (c.line + c.vb + c.mb + c.acc <= info->local_mem)
+        if (c.own.line + c.own.vb + c.own.mb + c.own.acc <= info->local_mem)
             return c;
     }
     c.v = 0;
@@ -90,16 +96,16 @@ static void winograd_memory(const cln_device_info *info, const cln_conv_shape *s
     *saved = params ? 0 : weights * (size_t)(c.m + 2) * (c.m + 2) * sizeof(float);
     *scratch = 0;
     if (params)
-        *scratch = (size_t)cln_div_up(n, c.chunk) * (9 * weights + s->co) * sizeof(float);
+        *scratch = (size_t)cln_div_up(n, c.own.chunk) * (9 * weights + s->co) * sizeof(float);
     if (direction == CLN_CONV_FWD) /* coefficients of the stage before, for each item */
-        *scratch = (size_t)cln_div_up(s->ho, c.rows) * (size_t)n * 2 * (size_t)s->ci * sizeof(float);
+        *scratch = (size_t)cln_div_up(s->ho, c.own.rows) * (size_t)n * 2 * (size_t)s->ci * sizeof(float);
 }
 
 static int winograd_strip_rows(const cln_device_info *info, const cln_conv_shape *s, int direction, int pool)
 {
     if (direction == CLN_CONV_BWD_PARAMS || !winograd_supports(info, s, direction))
         return 0;
-    return lay_out(info, s, direction).rows * pool;
+    return lay_out(info, s, direction).own.rows * pool;
 }
 
 static bool winograd_derives(const cln_node *node, const cln_stage *stage)
@@ -120,21 +126,21 @@ static void winograd_destroy(void *state)
     free(c);
 }
 
-/* Whether backward makes both gradients in one pass; then *out is laid out for it: as backward-params, with room for
- * backward-data. */
-static bool in_one_pass(const cln_node *node, const cln_conv_shape *s, conv_winograd *out)
+/* Whether backward can make both gradients in one pass, and then with what items. */
+static bool in_one_pass(const cln_node *node, const cln_conv_shape *s, layout *pair)
 {
     const cln_device_info *info = &node->dev->info;
     if (node->tune.bwd_data != CLN_CONV_WINOGRAD || node->tune.bwd_params != CLN_CONV_WINOGRAD || !node->dx[0].mem ||
         !node->grad[0].mem)
         return false;
-    const conv_winograd data = lay_out(info, s, CLN_CONV_BWD_DATA);
-    *out = lay_out(info, s, CLN_CONV_BWD_PARAMS);
-    out->line = larger_size(out->line, data.line);
-    out->vb = larger_size(out->vb, data.vb);
-    out->mb = larger_size(out->mb, data.mb);
-    return data.v && out->v && data.m == out->m && out->group % data.group == 0 &&
-           out->line + out->vb + out->mb + out->acc <= info->local_mem;
+    const conv_winograd data = lay_out(info, s, CLN_CONV_BWD_DATA), params = lay_out(info, s, CLN_CONV_BWD_PARAMS);
+    if (!data.v || !params.v || data.m != params.m || params.own.group % data.own.group != 0)
+        return false;
+    *pair = params.own;
+    pair->line = larger_size(params.own.line, data.own.line);
+    pair->vb = larger_size(params.own.vb, data.own.vb);
+    pair->mb = larger_size(params.own.mb, data.own.mb);
+    return pair->line + pair->vb + pair->mb + pair->acc <= info->local_mem;
 }
 
 static int winograd_create(cln_node *node, const cln_conv_shape *s, int direction, void **state, cln_error *err)
@@ -143,7 +149,6 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
         {"conv_fwd_winograd", "conv_fwd_winograd_weights", NULL},
         {"conv_bwd_data_winograd", "conv_bwd_data_winograd_weights", "conv_bwd_params_sum"},
         {"conv_bwd_params_winograd", NULL, "conv_bwd_params_sum"}};
-    conv_winograd both;
     if (!winograd_supports(&node->dev->info, s, direction))
         return CLN_FAIL(err, CLN_ERR_INTERNAL,
                         "the Winograd convolution does not cover this shape; ask supports first");
@@ -151,7 +156,7 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
     if (!c)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of memory while building a convolution");
     *c = lay_out(&node->dev->info, s, direction);
-    c->one_pass = direction != CLN_CONV_FWD && in_one_pass(node, s, &both);
+    c->one_pass = direction != CLN_CONV_FWD && in_one_pass(node, s, &c->pair);
     cln_kernel *const kernels[] = {&c->main, &c->weights, &c->sum};
     char options[64], act[16];
     snprintf(options, sizeof options, "-D V=%d -D M=%d -D T=%d%s", c->v, c->m, c->t, cln_conv_act_option(node, act));
@@ -179,7 +184,7 @@ static int winograd_create(cln_node *node, const cln_conv_shape *s, int directio
 static cln_range items_of(const conv_winograd *c, int n)
 {
     const output o = output_of(&c->s, c->direction);
-    return cln_range3((size_t)cln_div_up(o.h, c->rows), (size_t)cln_div_up(n, c->group), 1, 1);
+    return cln_range3((size_t)cln_div_up(o.h, c->own.rows), (size_t)cln_div_up(n, c->own.group), 1, 1);
 }
 
 static int transform_weights(const conv_winograd *c, const cln_node *node, cln_tensor u, const cln_pass *pass, cln_error *err)
@@ -202,8 +207,8 @@ static int run_fwd(const conv_winograd *c, const cln_node *node, cln_tensor u, c
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->x[0]), CLN_MEM(u), CLN_MEM(node->param[1]),
                    CLN_MEM(f.pool == 2 ? node->scratch : node->y), CLN_MEM(stats), CLN_MEM(node->y), CLN_MEM(g->mu),
                    CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->stats), CLN_MEM(g->gamma), CLN_MEM(node->scratch),
-                   CLN_LOCAL(c->line), CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
-                   CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows), CLN_INT(c->group), CLN_INT(s->bias),
+                   CLN_LOCAL(c->own.line), CLN_LOCAL(c->own.vb), CLN_LOCAL(c->own.mb), CLN_INT(n), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                   CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->own.rows), CLN_INT(c->own.group), CLN_INT(s->bias),
                    CLN_INT(node->stats_for != NULL), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
                    CLN_FLOAT(cln_stage_floor(g)), CLN_FLOAT(f.lo), CLN_INT(f.pool),
                    CLN_INT(g->merged ? g->strip_rows : 0), CLN_INT(g->groups), CLN_FLOAT(g->eps));
@@ -220,10 +225,10 @@ static int run_bwd_data(const conv_winograd *c, const cln_node *node, cln_tensor
     if (rc)
         return rc;
     return cln_run(&c->main, items_of(c, n), err, CLN_MEM(node->dy), CLN_MEM(u), CLN_MEM(node->dx[0]), CLN_MEM(g->z),
-                   CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_LOCAL(c->line),
-                   CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_INT(n), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
-                   CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(2 - s->pad), CLN_INT(c->rows),
-                   CLN_INT(c->group), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(g->coef_stride),
+                   CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->sums), CLN_LOCAL(c->own.line),
+                   CLN_LOCAL(c->own.vb), CLN_LOCAL(c->own.mb), CLN_INT(n), CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co),
+                   CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(2 - s->pad), CLN_INT(c->own.rows),
+                   CLN_INT(c->own.group), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(g->coef_stride),
                    CLN_INT(g->relu), CLN_INT(g->pool));
 }
 
@@ -232,12 +237,12 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
     const cln_conv_shape *s = &c->s;
     const cln_stage *g = node->applies ? node->applies : &cln_no_stage;
     const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
-    const int chunks = cln_div_up(n, c->chunk), count = 9 * s->ci * s->co;
+    const int chunks = cln_div_up(n, c->own.chunk), count = 9 * s->ci * s->co;
     int rc = cln_run(&c->main, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy),
-                     CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->line),
-                     CLN_LOCAL(c->vb), CLN_LOCAL(c->mb), CLN_LOCAL(c->acc), CLN_INT(n), CLN_INT(c->chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
-                     CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->rows),
-                     CLN_INT(c->group), CLN_INT(s->bias), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
+                     CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_LOCAL(c->own.line),
+                     CLN_LOCAL(c->own.vb), CLN_LOCAL(c->own.mb), CLN_LOCAL(c->own.acc), CLN_INT(n), CLN_INT(c->own.chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci),
+                     CLN_INT(s->ho), CLN_INT(s->wo), CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->own.rows),
+                     CLN_INT(c->own.group), CLN_INT(s->bias), CLN_INT(node->applies != NULL), CLN_INT(g->coef_stride),
                      CLN_FLOAT(cln_stage_floor(g)), CLN_INT(node->dx[0].mem != NULL || s->bias),
                      CLN_CONV_BEHIND(behind, n, s->co));
     return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, count, s->co, s->bias, c->v, err);
@@ -248,10 +253,9 @@ static int run_bwd_params(const conv_winograd *c, const cln_node *node, int n, c
 static bool both_at_once(const conv_winograd *c, const cln_node *node, const cln_pass *pass)
 {
     enum { ENOUGH = 4 }; /* items a core, so that the last ones do not count */
-    conv_winograd both;
-    if (!c->one_pass || pass->skip || !in_one_pass(node, &c->s, &both))
+    if (!c->one_pass || pass->skip)
         return false;
-    const int items = cln_div_up(pass->n, both.chunk), cores = (int)node->dev->info.compute_units;
+    const int items = cln_div_up(pass->n, c->pair.chunk), cores = (int)node->dev->info.compute_units;
     return items % cores == 0 || items >= ENOUGH * cores;
 }
 
@@ -263,17 +267,15 @@ static int run_both(const conv_winograd *c, const cln_node *node, cln_tensor u, 
     const bool sums = node->sums_for && node->sums_for->norm, staged = node->applies != NULL;
     const cln_stage *g = sums ? node->sums_for : staged ? node->applies : &cln_no_stage; /* one and the same stage */
     const cln_stage *behind = node->behind ? node->behind : &cln_no_stage;
-    conv_winograd b;
-    int rc = in_one_pass(node, s, &b) ? transform_weights(c, node, u, pass, err)
-                                      : CLN_FAIL(err, CLN_ERR_INTERNAL, "a convolution has lost one of its gradients");
+    const int chunks = cln_div_up(n, c->pair.chunk);
+    int rc = transform_weights(c, node, u, pass, err);
     if (rc)
         return rc;
-    const int chunks = cln_div_up(n, b.chunk);
     rc = cln_run(&c->both, cln_range1((size_t)chunks, 1), err, CLN_MEM(node->x[0]), CLN_MEM(node->dy), CLN_MEM(u),
                  CLN_MEM(node->dx[0]), CLN_MEM(node->scratch), CLN_MEM(g->mu), CLN_MEM(g->a), CLN_MEM(g->beta), CLN_MEM(g->z),
-                 CLN_MEM(g->sums), CLN_LOCAL(b.line), CLN_LOCAL(b.vb), CLN_LOCAL(b.mb), CLN_LOCAL(b.acc), CLN_INT(n),
-                 CLN_INT(b.chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
-                 CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(b.rows), CLN_INT(b.group), CLN_INT(c->rows), CLN_INT(c->group),
+                 CLN_MEM(g->sums), CLN_LOCAL(c->pair.line), CLN_LOCAL(c->pair.vb), CLN_LOCAL(c->pair.mb), CLN_LOCAL(c->pair.acc), CLN_INT(n),
+                 CLN_INT(c->pair.chunk), CLN_INT(s->h), CLN_INT(s->w), CLN_INT(s->ci), CLN_INT(s->ho), CLN_INT(s->wo),
+                 CLN_INT(s->co), CLN_INT(s->pad), CLN_INT(c->pair.rows), CLN_INT(c->pair.group), CLN_INT(c->own.rows), CLN_INT(c->own.group),
                  CLN_INT(s->bias), CLN_INT(node->accumulate[0]), CLN_INT(sums), CLN_INT(staged), CLN_INT(g->coef_stride),
                  CLN_FLOAT(cln_stage_floor(g)), CLN_INT(g->relu), CLN_INT(g->pool), CLN_CONV_BEHIND(behind, n, s->co));
     return rc ? rc : cln_conv_sum_parts(&c->sum, node, chunks, 9 * s->ci * s->co, s->co, s->bias, c->v, err);
