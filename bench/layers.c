@@ -17,7 +17,7 @@ static const char help[] =
     "stage's time over that of the same stage without a norm, measured in turn with it.\n"
     "\n"
     "options:\n"
-    "  --model M        network (s8)\n"
+    "  --model M        network (" CLN_NET_DEFAULT ")\n"
     "  --batch N        images (128)\n"
     "  --norm A,B,C     norms (bn,ln,gn,in,none)\n"
     "  --view V         alone, gemm, stage, or a list of them (alone,gemm,stage);\n"
@@ -506,7 +506,7 @@ static void add_none(layers_bench *b)
 int cln_bench_layers(int argc, char **argv)
 {
     static const char *const flags[] = {"view=", "roofline=", "prices=", NULL};
-    layers_bench b = {.o = {.model = "s8", .norms = {"bn", "ln", "gn", "in", "none"}, .n_norms = 5, .batches = {128},
+    layers_bench b = {.o = {.model = CLN_NET_DEFAULT, .norms = {"bn", "ln", "gn", "in", "none"}, .n_norms = 5, .batches = {128},
                             .n_batches = 1, .min_time = 0.1},
                       .view = {true, true, true}};
     cln_error err = {0};

@@ -9,6 +9,7 @@
 #include "bench.h"
 #include "cli/cli.h"
 #include "dataset.h"
+#include "net.h"
 #include "options.h"
 #include "train.h"
 
@@ -19,7 +20,7 @@ static const char help[] =
     "step at the first batch size down by kind of kernel.\n"
     "\n"
     "options:\n"
-    "  --model M        network (s8)\n"
+    "  --model M        network (" CLN_NET_DEFAULT ")\n"
     "  --batch A,B,C    batch sizes, the one to break down first (128,1,2,4,8,16,32,64,256,512,1024)\n"
     "  --norm A,B,C     norms (bn,ln,gn,none)\n"
     "  --no-infer       training alone\n"
@@ -340,7 +341,7 @@ static int run(step_bench *b, cln_error *err)
 int cln_bench_step(int argc, char **argv)
 {
     static const char *const flags[] = {"no-infer", "no-fuse", "recipe", NULL};
-    step_bench b = {.o = {.model = "s8", .norms = {"bn", "ln", "gn", "none"}, .n_norms = 4, .min_time = 0.1,
+    step_bench b = {.o = {.model = CLN_NET_DEFAULT, .norms = {"bn", "ln", "gn", "none"}, .n_norms = 4, .min_time = 0.1,
                           .batches = {128, 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024}, .n_batches = 11},
                     .fuse = true, .infer = true};
     cln_error err = {0};

@@ -14,6 +14,7 @@
 #include "op.h"
 
 enum { CLN_NET_BYTES = 64 * 1024 }; /* that a text may have */
+#define CLN_NET_DEFAULT "s8n"       /* the built-in network where none is asked for */
 
 typedef struct cln_net {
     char name[64];          /* "s8", or the file's name without folder and .net */

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include "names.h"
+#include "net.h"
 #include "op.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ const cln_field cln_fields[] = {
 void cln_train_defaults(const char *norm, cln_train_options *o)
 {
     memset(o, 0, sizeof *o);
-    strcpy(o->model, "s8");
+    strcpy(o->model, CLN_NET_DEFAULT);
     strncpy(o->norm, norm ? norm : "bn", sizeof o->norm - 1);
     o->epochs = 20;
     o->batch = 128;

@@ -17,7 +17,7 @@ void cln_search_defaults(cln_search_axes *out)
 {
     static const char *const norms[] = {"bn", "ln", "gn"};
     *out = (cln_search_axes){.n_norms = 3, .seeds = 1, .n_rates = {6, 6, 6}};
-    strcpy(out->model, "s8");
+    strcpy(out->model, CLN_NET_DEFAULT);
     for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
         strcpy(out->norms[i], norms[i]);
     for (int i = 0; i < 6; i++) {

@@ -18,7 +18,7 @@ typedef struct cln_search_axes {
     int n_given;
 } cln_search_axes;
 
-/* s8; bn, ln, gn; sgd 0.025 to 0.8, adamw 0.001 to 0.032, muon 0.01 to 0.32, by factors of two; one seed. */
+/* CLN_NET_DEFAULT; bn, ln, gn; sgd 0.025 to 0.8, adamw 0.001 to 0.032, muon 0.01 to 0.32, by factors of two; one seed. */
 void cln_search_defaults(cln_search_axes *out);
 
 /* Plans the runs; nothing is written. Where nothing else is given a run has 5 epochs and a tenth of the training images is

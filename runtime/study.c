@@ -18,7 +18,7 @@ void cln_study_defaults(cln_study_axes *out)
 {
     static const char *const norms[] = {"bn", "ln", "gn"};
     *out = (cln_study_axes){.n_models = 1, .n_norms = 3, .n_batches = 1, .n_groups = 1, .seeds = 5};
-    strcpy(out->models[0], "s8");
+    strcpy(out->models[0], CLN_NET_DEFAULT);
     for (size_t i = 0; i < sizeof norms / sizeof norms[0]; i++)
         strcpy(out->norms[i], norms[i]);
     out->batches[0] = BASE_BATCH;

@@ -26,7 +26,7 @@ typedef struct cln_study_axes {
     int n_given;
 } cln_study_axes;
 
-/* s8; bn, ln, gn; batch 128; 4 groups; 5 seeds. */
+/* CLN_NET_DEFAULT; bn, ln, gn; batch 128; 4 groups; 5 seeds. */
 void cln_study_defaults(cln_study_axes *out);
 
 typedef struct cln_study_run {

@@ -188,7 +188,7 @@ static void original_table(cln_document *d, const cln_comparison *c)
                                      difference(more, g->test.mean - o->test)};
         cln_document_row(d, cells);
     }
-    cln_document_paragraph(d, "The study is one run for each norm of one skeleton of layers, that of the model s8, under 50,000 parameters and at "
+    cln_document_paragraph(d, "The study is one run for each norm of one skeleton of layers, that of the models s8 and s8n, under 50,000 parameters and at "
                               "most 20 epochs, and reports its best epoch on the test set. Another network, more epochs and the recipe are part "
                               "of the difference.");
 }

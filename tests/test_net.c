@@ -420,7 +420,7 @@ START_TEST(unknown_models)
     static const char *const names[] = {"s9", "", "S8", "s8 ", ".net", "norm.cl", "common"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         refused_file(names[i], CLN_ERR_ARGUMENT, "unknown model '");
-        refused_file(names[i], CLN_ERR_ARGUMENT, "s8, s8r");
+        refused_file(names[i], CLN_ERR_ARGUMENT, "s8, s8n, s8r");
     }
     char *name = repeat("x", 5000, "");
     refused_file(name, CLN_ERR_ARGUMENT, "unknown model 'xxx");

@@ -54,7 +54,7 @@ START_TEST(default_plan)
     static const char *const norms[] = {"bn", "ln", "gn4"};
     cln_study_defaults(&axes);
     for (int i = 0; i < 15; i++) {
-        snprintf(text[i], sizeof text[i], "s8-%s-b128-s%d", norms[i % 3], i / 3 + 1);
+        snprintf(text[i], sizeof text[i], "s8n-%s-b128-s%d", norms[i % 3], i / 3 + 1);
         names[i] = text[i];
     }
     plan_is(&axes, names, 15);
@@ -63,9 +63,9 @@ END_TEST
 
 START_TEST(sweeps_go_out_from_the_base)
 {
-    static const char *const names[] = {"s8-bn-b128-s1", "s8-gn4-b128-s1", "s8r-bn-b128-s1", "s8r-gn4-b128-s1",
-                                        "s8-bn-b32-s1",  "s8-gn4-b32-s1",  "s8-gn1-b128-s1", "s8-gn16-b128-s1"};
-    static const char *const other[] = {"s8-bn-b8-s1", "s8-bn-b2-s1"};
+    static const char *const names[] = {"s8n-bn-b128-s1", "s8n-gn4-b128-s1", "s8r-bn-b128-s1", "s8r-gn4-b128-s1",
+                                        "s8n-bn-b32-s1",  "s8n-gn4-b32-s1",  "s8n-gn1-b128-s1", "s8n-gn16-b128-s1"};
+    static const char *const other[] = {"s8n-bn-b8-s1", "s8n-bn-b2-s1"};
     cln_study_axes axes;
     cln_study_defaults(&axes);
     axes.seeds = 1;

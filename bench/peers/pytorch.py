@@ -34,7 +34,7 @@ def arguments():
     p.add_argument("--norm", default="bn,ln,gn,in,none", help="comma-separated (%(default)s)")
     p.add_argument("--mode", default=",".join(cases.MODES),
                    help="of step and inference, comma-separated (%(default)s)")
-    p.add_argument("--model", default="s8", choices=cases.models(), help="(%(default)s)")
+    p.add_argument("--model", default="s8n", choices=cases.models(), help="(%(default)s)")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
                    help="(%(default)s)")
     p.add_argument("--batch", type=int, default=128, help="images a batch (%(default)s)")

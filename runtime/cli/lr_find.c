@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../net.h"
 #include "../search.h"
 #include "cli.h"
 #include "runs.h"
@@ -33,7 +34,7 @@ static void print_help(void)
            "  --adamw R,R,...        likewise with adamw (0.001,0.002,0.004,0.008,0.016,0.032)\n"
            "  --muon R,R,...         likewise with muon (0.01,0.02,0.04,0.08,0.16,0.32)\n"
            "  --seeds N              seeds 1 to N (1)\n"
-           "  --model M              a built-in network or .net file (s8)\n"
+           "  --model M              a built-in network or .net file (" CLN_NET_DEFAULT ")\n"
            "  --val N                images held out, the last ones (a tenth of the training set: CIFAR-10's 50,000 become\n"
            "                         45,000 and 5,000)\n"
            "  --epochs N             of each run (5)\n"

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../net.h"
 #include "../tune.h"
 #include "cli.h"
 #include "runs.h"
@@ -29,7 +30,7 @@ static void print_help(void)
            "options (default in parentheses):\n"
            "  --norms A,B,C          norms to compare (bn,ln,gn)\n"
            "  --seeds N              seeds 1 to N (5)\n"
-           "  --models A,B           built-in networks or .net files (s8)\n"
+           "  --models A,B           built-in networks or .net files (" CLN_NET_DEFAULT ")\n"
            "  --batches A,B,C        batch sizes (128); the learning rate goes with them: in proportion for SGD, to their\n"
            "                         root for AdamW and Muon\n"
            "  --groups A,B,C         groups of gn (4)\n"

@@ -49,7 +49,7 @@ static void print_help(void)
            "\n"
            "options (default in parentheses):\n"
            "  --device D     index, platform:number, type or part of a name ($CLNORM_DEVICE, else 0)\n"
-           "  --model M      a built-in network (see clnorm model) or a .net file (s8)\n"
+           "  --model M      a built-in network (see clnorm model) or a .net file (" CLN_NET_DEFAULT ")\n"
            "  --norm N       the norm of the steps that are timed (ln)\n"
            "  --batch N      images in a step (128)\n"
            "  --data PATH    as for clnorm train: what it has of sizes and classes counts\n"
@@ -276,7 +276,7 @@ static int parse(int argc, char **argv, tuner *t)
         {"device", required_argument, NULL, 'D'}, {"model", required_argument, NULL, 'm'}, {"norm", required_argument, NULL, 'n'},
         {"batch", required_argument, NULL, 'b'},  {"data", required_argument, NULL, 'd'},  {"seconds", required_argument, NULL, 's'},
         {"all", no_argument, NULL, 'a'},          {"quiet", no_argument, NULL, 'q'},       {"help", no_argument, NULL, 'h'}, {0}};
-    cln_given list[3] = {{cln_field_find("norm"), "ln"}, {cln_field_find("model"), "s8"}, {cln_field_find("batch"), "128"}};
+    cln_given list[3] = {{cln_field_find("norm"), "ln"}, {cln_field_find("model"), CLN_NET_DEFAULT}, {cln_field_find("batch"), "128"}};
     cln_error err = {0};
     char *end;
     int c;

@@ -51,7 +51,7 @@ check "training" grep -q '^Training, images per second' out
 check "inference" grep -q '^Inference, images per second' out
 check "where it goes" grep -Eq '^convolution backward-params +[0-9.]+ +[0-9.]+ %' out
 check "what is not accounted for" grep -Eq '^not accounted for +-?[0-9.]+ +-?[0-9.]+ %' out
-for name in step/s8/bn/4 step/s8/none/1 infer/s8/bn/1; do
+for name in step/s8n/bn/4 step/s8n/none/1 infer/s8n/bn/1; do
     check "a row $name" grep -Fq "\"name\": \"$name\"" step.json
 done
 check "PNG" grep -q PNG rates.png

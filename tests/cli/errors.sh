@@ -71,7 +71,7 @@ both()
     error "$code" "$text" model "$net" "$@"
     error "$code" "$text" train --quiet --out run --model "$net" "$@"
 }
-both 2 "unknown model 'lenet'.* s8, s8r" lenet
+both 2 "unknown model 'lenet'.* s8, s8n, s8r" lenet
 both 2 "norm 'batch'.* bn, ln, gn, in, none" s8 --norm batch
 both 11 's8.net:[0-9]+: .*5 groups do not divide 16 channels' s8 --norm gn --groups 5
 both 9 'missing.net: No such file' missing.net

@@ -13,9 +13,9 @@ check "no other picture" [ "$(find study -maxdepth 1 -name '*.png' | wc -l)" -eq
 check "every picture is in the page" [ "$(grep -o '<img width="[0-9]*" src="data:image/png;base64,' study/report.html | wc -l)" -eq 7 ]
 check "nothing is fetched" no grep -Eq '(src|href)="?(http|//|file)|@import|url\(' study/report.html
 check "the accuracy table: BN" grep -Eq '^\| BN \| 2 \| \*\*[0-9.]+ ± [0-9.]+\*\* \|' study/report.md
-check "the accuracy of the runs" grep -Eq "^\| GN-4 \| 2 \| $(printf '%.2f' "$(value study/s8-gn4-b64-s2/summary.json test_acc)") \|" study/report.md
+check "the accuracy of the runs" grep -Eq "^\| GN-4 \| 2 \| $(printf '%.2f' "$(value study/s8n-gn4-b64-s2/summary.json test_acc)") \|" study/report.md
 check "a column of its own for test-time flip" grep -Eq "^\| GN-4 \| 2 .*\| [0-9.]+ ± [0-9.]+ \|$" study/report.md
-check "its values" grep -q '"test_acc_flip": [0-9]' study/s8-gn4-b64-s2/summary.json
+check "its values" grep -q '"test_acc_flip": [0-9]' study/s8n-gn4-b64-s2/summary.json
 check "the sample is named" grep -q '^> Trained on the bundled sample' study/report.md
 check "no value that is no number" no grep -Eiq '[ >(]-?(nan|inf)[ <.,)]' study/report.html study/report.md
 
@@ -49,7 +49,7 @@ works report study --out elsewhere
 check "the same runs give the same report" cmp before.md elsewhere/report.md
 cp study/report-accuracy.png before.png
 check "and the same pictures" cmp before.png elsewhere/report-accuracy.png
-rm study/s8-bn-b64-s2/summary.json
+rm study/s8n-bn-b64-s2/summary.json
 works report study
 check "a run that is not finished is left out, and it says so" grep -q '1 unfinished run is left out' err
 check "one seed less" grep -q '^| BN | 1 |' study/report.md
@@ -62,7 +62,7 @@ works bench step --norm bn,none --batch 64 --min-time 0.05 --json bench.json
 works report single study --bench bench.json --out both
 check "two folders in one report" grep -Eq '^\| LN \| 3 \|' both/report.md
 check "the bench's step" grep -Eq '^\| BN \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ … [0-9.]+ \| [0-9.]+ \|$' both/report.md
-error 10 'no rows of clnorm bench step' report study/s8-bn-b32-s1 --bench bench.json --out both
+error 10 'no rows of clnorm bench step' report study/s8n-bn-b32-s1 --bench bench.json --out both
 
 
 # ---- a run of a version that had fewer settings

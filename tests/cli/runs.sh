@@ -32,7 +32,7 @@ check "config.json: the sample" grep -q '"data": "sample"' one/config.json
 check "config.json: a setting that was given" grep -q '"limit": 256' one/config.json
 
 # ---- what it says
-works train --norm ln --limit 256 --epochs 2 --batch 64 --out loud
+works train --model s8 --norm ln --limit 256 --epochs 2 --batch 64 --out loud
 check "the sample is announced" grep -q 'sample.*clnorm fetch' err
 check "a line an epoch on stdout" [ "$(grep -c '^epoch  *[12]/2 .*images/s' out)" -eq 2 ]
 check "no bar without a terminal" no grep -q "$(printf '\r')" err
@@ -47,6 +47,7 @@ for norm in bn gn in none; do
     works train --quiet --norm $norm --limit 256 --epochs 1 --batch 100 --out norm-$norm # 256 = 2 x 100 + 56
     check "$norm: trains" is_hex64 "$(sha norm-$norm)"
 done
+check "the network where none is asked for" [ "$(value norm-bn/summary.json model) $(value norm-bn/summary.json params)" = "s8n 48282" ]
 works train $tiny --out held --val 100
 check "held-out images replace the test set" [ "$(lines held/metrics.jsonl)" -eq 2 ]
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 small="--limit 256 --epochs 2 --batches 64 --seeds 2"
-runs="s8-bn-b64-s1 s8-bn-b64-s2 s8-gn4-b64-s1 s8-gn4-b64-s2 s8-ln-b64-s1 s8-ln-b64-s2"
+runs="s8n-bn-b64-s1 s8n-bn-b64-s2 s8n-gn4-b64-s1 s8n-gn4-b64-s2 s8n-ln-b64-s1 s8n-ln-b64-s2"
 listing() { find "$1/$2" -mindepth 1 -maxdepth 1 ! -name .lock | sed 's,.*/,,' | sort | tr '\n' ' '; }
 count_done() { find "$1" -name summary.json 2>/dev/null | wc -l; }
 at_least_done() { [ "$(count_done "$1")" -ge "$2" ]; }
@@ -12,29 +12,29 @@ figures() { sed 's/"images_per_second.*//' "$1/$2/metrics.jsonl"; grep -v 'secon
 
 # ---- a plan alone
 works study $small --plan --out nothing
-check "--plan: the runs and their time" grep -q '^  s8-gn4-b64  .* 2 seeds, 2 epochs, muon, lr .*, about [0-9:]* each$' out
+check "--plan: the runs and their time" grep -q '^  s8n-gn4-b64  .* 2 seeds, 2 epochs, muon, lr .*, about [0-9:]* each$' out
 check "--plan: the time of all" grep -q '^about [0-9:]* to go, [0-9]* runs* at a time$' out
 check "--plan leaves nothing" no test -e nothing
 
 # ---- undisturbed, one run at a time
 works study $small --jobs 1 --out whole
-check "a line a run" [ "$(grep -c '^ *[1-6]/6  s8-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
-check "norms take turns" [ "$(sed -n 's,^ *[1-6]/6  s8-\([a-z]*\).*,\1,p' out | tr '\n' ' ')" = "bn ln gn bn ln gn " ]
+check "a line a run" [ "$(grep -c '^ *[1-6]/6  s8n-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
+check "norms take turns" [ "$(sed -n 's,^ *[1-6]/6  s8n-\([a-z]*\).*,\1,p' out | tr '\n' ' ')" = "bn ln gn bn ln gn " ]
 check "no bar without a terminal" no grep -q "$(printf '\r')" err
 check "a folder a run and study.json" [ "$(listing . whole)" = "$runs study.json " ]
 for run in $runs; do
     check "$run: JSON alone" [ "$(listing whole "$run")" = "config.json metrics.jsonl outcome.json summary.json " ]
 done
 works train --quiet --limit 256 --epochs 2 --norm bn --seed 2 --batch 64 --lr 0.0282843 --out alone
-check "a run of a study is that of clnorm train" [ "$(sha alone)" = "$(sha whole/s8-bn-b64-s2)" ]
-check "what the network makes of the test set, too" cmp alone/outcome.json whole/s8-bn-b64-s2/outcome.json
+check "a run of a study is that of clnorm train" [ "$(sha alone)" = "$(sha whole/s8n-bn-b64-s2)" ]
+check "what the network makes of the test set, too" cmp alone/outcome.json whole/s8n-bn-b64-s2/outcome.json
 before=$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)
 works study $small --quiet --jobs 3 --out whole
 check "what is done is not done again" [ "$(find whole -type f ! -name .lock -exec ls -l --time-style=full-iso {} +)" = "$before" ]
 
 # ---- several at a time
 works study $small --jobs 2 --out two
-check "two at a time: a line a run" [ "$(grep -c '^ *[1-6]/6  s8-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
+check "two at a time: a line a run" [ "$(grep -c '^ *[1-6]/6  s8n-.* train .* test .* images/s .* left)$' out)" -eq 6 ]
 check "two at a time: the same folder" [ "$(listing . two)" = "$runs study.json " ]
 for run in $runs; do
     figures whole "$run" >whole.txt
@@ -46,20 +46,20 @@ check "the report says what part of the device a run had" grep -Eq "Each run had
 
 # ---- the last of three, two at a time, goes on with the other's cores
 units() { sed -n 's/.*"compute_units": \([0-9]*\).*/\1/p' "$1/config.json"; }
-if [ "$(units whole/s8-bn-b64-s1)" -ge 2 ] && [ "$(units two/s8-bn-b64-s1)" -lt "$(units whole/s8-bn-b64-s1)" ]; then
-    epochs=$(awk '/"seconds"/ { gsub(/[^0-9.]/, "", $2); n = 20 / $2; printf "%d", n < 2 ? 2 : n }' two/s8-gn4-b64-s1/summary.json) # 10 s
+if [ "$(units whole/s8n-bn-b64-s1)" -ge 2 ] && [ "$(units two/s8n-bn-b64-s1)" -lt "$(units whole/s8n-bn-b64-s1)" ]; then
+    epochs=$(awk '/"seconds"/ { gsub(/[^0-9.]/, "", $2); n = 20 / $2; printf "%d", n < 2 ? 2 : n }' two/s8n-gn4-b64-s1/summary.json) # 10 s
     works study --limit 256 --epochs "$epochs" --batches 64 --norms gn --seeds 3 --jobs 2 --out three
     check "three, two at a time: all are done" at_least_done three 3
-    check "three, two at a time: two had one part from beginning to end" [ "$(units three/s8-gn4-b64-s1)" -ge 1 ]
-    check "three, two at a time: the last went on with more" [ "$(units three/s8-gn4-b64-s3)" -eq 0 ]
+    check "three, two at a time: two had one part from beginning to end" [ "$(units three/s8n-gn4-b64-s1)" -ge 1 ]
+    check "three, two at a time: the last went on with more" [ "$(units three/s8n-gn4-b64-s3)" -eq 0 ]
     works train --quiet --limit 256 --epochs "$epochs" --norm gn --batch 64 --seed 3 --lr 0.0282843 --out last
-    check "three, two at a time: its weights are those of one run" [ "$(sha last)" = "$(sha three/s8-gn4-b64-s3)" ]
+    check "three, two at a time: its weights are those of one run" [ "$(sha last)" = "$(sha three/s8n-gn4-b64-s3)" ]
     works report three
     check "three, two at a time: its time does not count" grep -q '1 run that had another part of it.* is left out' three/report.md
 fi
 
 start study $small --jobs 2 --limit 4096 --out orphans
-check "two at a time are under way" wait_for 60 test -e orphans/s8-ln-b64-s1/config.json
+check "two at a time are under way" wait_for 60 test -e orphans/s8n-ln-b64-s1/config.json
 members=$(pgrep -P "$process" | tr '\n' ' ')
 check "a process each" [ "$(echo "$members" | wc -w)" -eq 2 ]
 kill -KILL "${members%% *}"
@@ -127,8 +127,8 @@ cp -r whole damaged
 head -c 300 whole/study.json >damaged/study.json
 error 10 'damaged/study.json' study --quiet $small --out damaged
 cp whole/study.json damaged/
-head -c 100 whole/s8-ln-b64-s1/summary.json >damaged/s8-ln-b64-s1/summary.json
-error 10 'damaged/s8-ln-b64-s1/summary.json' study --quiet $small --out damaged
+head -c 100 whole/s8n-ln-b64-s1/summary.json >damaged/s8n-ln-b64-s1/summary.json
+error 10 'damaged/s8n-ln-b64-s1/summary.json' study --quiet $small --out damaged
 error 2 'lstm.*is not a norm' study --plan --norms bn,lstm
 error 2 "jobs: '65'" study --plan --jobs 65
 error 2 "seeds: '0'" study --plan --seeds 0

@@ -82,7 +82,7 @@ class Peers(unittest.TestCase):
     def run_it(self, *args, fake=True, **env):
         """(status, stdout, lines of stderr)"""
         command = [sys.executable, "-B", RUN, "--clnorm", "./clnorm", "--threads", "1", "--batch",
-                   "64", "--rounds", "3", *args] + (["--peer", self.peer] if fake else [])
+                   "64", "--model", "s8", "--rounds", "3", *args] + (["--peer", self.peer] if fake else [])
         done = subprocess.run(command, env={**os.environ, "FAKE_LOG": "log", **env}, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
