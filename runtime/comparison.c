@@ -48,6 +48,12 @@ static bool listed(const char *name, const char *const *list)
     return *list != NULL;
 }
 
+/* 0: not group norm. */
+static int effective_groups(const cln_train_options *o)
+{
+    return strcmp(o->norm, "gn") != 0 ? 0 : o->groups ? o->groups : BASE_GROUPS;
+}
+
 /* Everything but the settings in `but`, whose end is NULL. */
 static bool same_but(const cln_train_options *a, const cln_train_options *b, const char *const *but)
 {
@@ -55,6 +61,8 @@ static bool same_but(const cln_train_options *a, const cln_train_options *b, con
         const char *x = (const char *)a + f->offset, *y = (const char *)b + f->offset;
         if (listed(f->name, but))
             continue;
+        if (strcmp(f->name, "groups") == 0 && effective_groups(a) == effective_groups(b))
+            continue; /* with its default by name or without */
         if (f->kind == CLN_FIELD_TEXT ? strcmp(x, y) != 0 : memcmp(x, y, f->size) != 0)
             return false;
     }
@@ -137,7 +145,7 @@ static int fill_group(cln_group *g, const cln_comparison *c, const cln_result *f
     g->norm = first->options.norm;
     g->model = first->model;
     g->batch = first->options.batch;
-    g->groups = strcmp(g->norm, "gn") != 0 ? 0 : first->options.groups ? first->options.groups : BASE_GROUPS;
+    g->groups = effective_groups(&first->options);
     g->test = stats_over(g, test_of);
     g->train = stats_over(g, train_of);
     g->best = stats_over(g, best_of);
@@ -313,6 +321,9 @@ int cln_comparison_new(const cln_result *runs, int n, cln_comparison *out, cln_e
         if (strcmp(runs[i].data_sha256, runs[0].data_sha256) != 0)
             return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s and %s are runs on different data: report them apart", runs[0].dir,
                             runs[i].dir);
+        else if (runs[i].options.val_split != runs[0].options.val_split)
+            return CLN_FAIL(err, CLN_ERR_ARGUMENT, "%s and %s were tested on different images (--val %d and %d): report them apart",
+                            runs[0].dir, runs[i].dir, runs[0].options.val_split, runs[i].options.val_split);
     c.compute_units = usual_units(runs, n);
     int rc = make_groups(&c, err);
     if (!rc)

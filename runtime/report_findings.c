@@ -21,10 +21,13 @@ static void winner(cln_document *d, const cln_comparison *c, const char *model)
 {
     const cln_group *best = best_group(c, model);
     char test[CLN_CELL], interval[CLN_CELL];
-    int rivals = -1;
+    int rivals = -1, equals = -1;
     for (int i = 0; i < c->n_base; i++)
-        rivals += strcmp(c->base[i]->model, model) == 0;
-    const char *is = rivals ? "is the most accurate:" : "reaches";
+        if (strcmp(c->base[i]->model, model) == 0) {
+            rivals++;
+            equals += c->base[i]->test.mean == best->test.mean;
+        }
+    const char *is = rivals && !equals ? "is the most accurate:" : "reaches";
     if (best->n > 1)
         cln_document_item(d, CLN_STRONG "%s %s %s %%" CLN_WEAK
                              " of the test images after the last epoch (mean \xc2\xb1 standard deviation of %d seeds; 95 %% interval "
@@ -45,6 +48,11 @@ static void pair(cln_document *d, const cln_pair *p, const char *corrected)
         return;
     }
     cln_text_points(points, s->mean);
+    if (isnan(p->p) && s->mean == 0) {
+        cln_document_item(d, "%s and %s are equally accurate with %s%d seed%s.", p->a->label, p->b->label, s->n > 1 ? "each of " : "",
+                          s->n, s->n == 1 ? "" : "s");
+        return;
+    }
     if (s->n == 1) {
         cln_document_item(d, "%s is %s %s %s with one seed, which cannot tell the norm's part from chance.", p->a->label, points,
                           s->mean < 0 ? "below" : "above", p->b->label);

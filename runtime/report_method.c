@@ -58,7 +58,8 @@ static void add_option(char line[LINE], const char *name, const char *value)
     append(line, "'");
 }
 
-/* The command line of a run: what is not as the norm has it by default, and the data. */
+/* The command line of a run: the network, what else is not as the norm has it by default, and the data. The network always,
+ * since which one is the default may change. */
 static void command_of(const cln_result *r, char line[LINE])
 {
     const cln_train_options *o = &r->options;
@@ -71,7 +72,8 @@ static void command_of(const cln_result *r, char line[LINE])
     snprintf(line, LINE, "clnorm train --norm %s", o->norm);
     for (const cln_field *f = cln_fields; f->name; f++) {
         const json_t *value = json_object_get(mine, f->name);
-        if (strcmp(f->name, "norm") == 0 || !value || json_equal(value, json_object_get(others, f->name)))
+        if (strcmp(f->name, "norm") == 0 || !value ||
+            (strcmp(f->name, "model") != 0 && json_equal(value, json_object_get(others, f->name))))
             continue;
         char *text = json_is_string(value) ? strdup(json_string_value(value))
                      : json_is_boolean(value) ? strdup(json_is_true(value) ? "1" : "0")
@@ -143,6 +145,11 @@ void cln_report_method(cln_document *d, const cln_comparison *c, const cln_repor
     recipes(d, c);
     cln_document_paragraph(d, "Device: %s, driver %s. Data: %s, SHA-256 %s. clnorm %s. Report of %s.", r->device, r->driver, r->data,
                            r->data_sha256, r->version, o->date);
+    for (int i = 0; i < c->n_runs; i++)
+        if (!cln_report_one_system(&c->runs[i], r)) {
+            cln_document_notice(d, "Not all runs had this device, driver and version of clnorm: these are those of the first.");
+            break;
+        }
     cln_document_paragraph(d, "The same run alone, for instance (it gives the weights below, bit for bit, on the same device and driver):");
     command_of(r, line);
     cln_document_code(d, line);

@@ -80,7 +80,7 @@ static const char *difference(char out[CLN_CELL], double x)
 const cln_original *cln_report_original(const cln_comparison *c, const char *norm)
 {
     static const cln_original figures[] = {{"bn", 70.94, 75.02}, {"ln", 69.84, 73.11}, {"gn", 68.51, 72.02}};
-    if (strcmp(c->runs[0].data, "cifar10") != 0)
+    if (strcmp(c->runs[0].data, "cifar10") != 0 || c->runs[0].options.val_split)
         return NULL;
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (strcmp(figures[i].norm, norm) == 0)
@@ -439,10 +439,15 @@ static int sweeps(cln_document *d, const cln_comparison *c, cln_error *err)
 
 /* ---- cost ---------------------------------------------------------------------------------------- */
 
+bool cln_report_one_system(const cln_result *a, const cln_result *b)
+{
+    return strcmp(a->device, b->device) == 0 && strcmp(a->driver, b->driver) == 0 && strcmp(a->version, b->version) == 0;
+}
+
 bool cln_report_one_device(const cln_comparison *c)
 {
     for (int i = 1; i < c->n_runs; i++)
-        if (strcmp(c->runs[i].device, c->runs[0].device) != 0)
+        if (!cln_report_one_system(&c->runs[i], &c->runs[0]))
             return false;
     for (int i = 0; i < c->n_base; i++)
         if (c->base[i]->n_timed == 0)
@@ -491,13 +496,13 @@ static void costs(cln_document *d, const cln_comparison *c, const cln_report_opt
                  others == 1 ? "" : "s", others == 1 ? "is" : "are");
     cln_document_paragraph(d, "An epoch includes its evaluation on the test set; the rate is that of training alone. %s%s%s",
                            same ? "In a study the norms take turns, so that a drift of the machine meets all of them alike."
-                                : "The runs were not all on one device, or not on as much of it: their times do not compare.", each, rest);
+                                : "The runs did not all have one device, driver and version of clnorm, or not as much of it: their times do not compare.", each, rest);
     bench_table(d, o);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------------- */
 
-static void head(cln_document *d, const cln_comparison *c)
+static void head(cln_document *d, const cln_comparison *c, const cln_report_options *o)
 {
     const cln_result *r = c->base[0]->runs[0];
     char params[CLN_CELL], groups[80] = "";
@@ -515,6 +520,9 @@ static void head(cln_document *d, const cln_comparison *c)
                             r->has_outcome ? r->outcome.n : 500);
     else if (r->options.limit)
         cln_document_notice(d, "Trained on the first %d images alone.", r->options.limit);
+    if (o->unfinished)
+        cln_document_notice(d, "%d run%s left out, which had not ended or whose loss was not finite: means are of the others alone.",
+                            o->unfinished, o->unfinished == 1 ? " is" : "s are");
     if (r->options.val_split)
         cln_document_notice(d, "\xe2\x80\x9cTest\xe2\x80\x9d is a validation set here: the last %d training images, held out.", r->options.val_split);
 }
@@ -541,7 +549,7 @@ int cln_report_write(const cln_comparison *c, const cln_report_options *o, cln_e
     int rc = cln_document_new(o->dir, o->name, title, &d, err);
     if (rc)
         return rc;
-    head(d, c);
+    head(d, c, o);
     cln_document_heading(d, "Findings");
     cln_report_findings(d, c);
     cln_document_heading(d, "Accuracy");

@@ -18,6 +18,7 @@ typedef struct cln_report_options {
     int n_costs;
     const char *cost_source;      /* "bench.json, on ..., of ..." */
     const char *date;             /* of the report */
+    int unfinished;               /* runs that are left out, since they have not ended or their loss was not finite */
 } cln_report_options;
 
 /* CLN_ERR_IO, CLN_ERR_MEMORY. Pictures of an older report stay where they are not replaced. */
@@ -28,7 +29,9 @@ void cln_report_findings(cln_document *d, const cln_comparison *c);
 void cln_report_norms(cln_document *d);
 void cln_report_method(cln_document *d, const cln_comparison *c, const cln_report_options *o);
 
-/* Whether all runs had the same device, and each norm some with as much of it, so that their times compare. */
+/* Whether two runs had the same device, driver and version of clnorm; whether all had, and each norm some with as much of the
+ * device, so that their times compare. */
+bool cln_report_one_system(const cln_result *a, const cln_result *b);
 bool cln_report_one_device(const cln_comparison *c);
 
 /* Texts for cells and sentences; each writes into and returns out. "85.32 ± 0.21" ("85.32" where sd is unknown, "–" where

@@ -17,12 +17,12 @@ enum { EPOCHS = 8, CLASSES = 3, SIDE = 4, SEEDS = 3, MAX_RUNS = 40 };
 
 static cln_error err;
 static cln_result runs[MAX_RUNS];
-static int n_runs;
+static int n_runs, unfinished;
 
 static void setup(void)
 {
     memset(&err, 0, sizeof err);
-    n_runs = 0;
+    n_runs = unfinished = 0;
     scratch_new();
 }
 
@@ -58,6 +58,7 @@ static cln_result *add(const char *norm, int seed, int batch, int groups, double
     r->options.epochs = EPOCHS;
     snprintf(r->dir, sizeof r->dir, "%s-%d-%d-%d", norm, groups, batch, seed);
     strcpy(r->model, "s8");
+    strcpy(r->options.model, "s8");
     strcpy(r->data, "cifar10");
     strcpy(r->data_sha256, "0123");
     strcpy(r->device, "a <device> & more");
@@ -156,6 +157,25 @@ START_TEST(refused_together)
     strcpy(runs[1].data_sha256, "4567");
     ck_assert_int_eq(cln_comparison_new(runs, n_runs, &c, &err), CLN_ERR_ARGUMENT);
     ck_assert_ptr_nonnull(strstr(err.text, "different data"));
+    strcpy(runs[1].data_sha256, runs[0].data_sha256);
+    runs[1].options.val_split = 100;
+    ck_assert_int_eq(cln_comparison_new(runs, n_runs, &c, &err), CLN_ERR_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(err.text, "tested on different images (--val 0 and 100)"));
+}
+END_TEST
+
+/* The default number of groups by its name and without: one group of runs, and no twins among them. */
+START_TEST(default_groups)
+{
+    cln_comparison c;
+    add("gn", 1, 128, 0, 85);
+    add("gn", 2, 128, 4, 84);
+    OK(cln_comparison_new(runs, n_runs, &c, &err));
+    ck_assert_int_eq(c.n_groups, 1);
+    ck_assert_int_eq(c.groups[0].n, 2);
+    cln_comparison_clear(&c);
+    runs[1].options.seed = 1;
+    ck_assert_int_eq(cln_comparison_new(runs, n_runs, &c, &err), CLN_ERR_ARGUMENT);
 }
 END_TEST
 
@@ -165,7 +185,7 @@ static const cln_report_cost costs[] = {{"bn", 0.05, 0.01, 1.21, 1.1, 1.3}};
 
 static void write_report(void)
 {
-    const cln_report_options o = {at(""), "report", costs, 1, "bench.json", "2026-11-24"};
+    const cln_report_options o = {at(""), "report", costs, 1, "bench.json", "2026-11-24", unfinished};
     cln_comparison c;
     OK(cln_comparison_new(runs, n_runs, &c, &err));
     OK(cln_report_write(&c, &o, &err));
@@ -192,7 +212,7 @@ START_TEST(report_of_three_norms)
     holds("report.md", "| BN | 70.94 | 75.02 | 86.10 ± 0.26 | 85.10 ± 0.26 | +10.08 |", true);
     holds("report.md", "| BN | 50.00 | 1.210 | 1.100 … 1.300 | 10.00 |", true);
     holds("report.md", "**channels of a sample**", true);
-    holds("report.md", "clnorm train --norm bn --epochs 8", true);
+    holds("report.md", "clnorm train --norm bn --model s8 --epochs 8", true);
     holds("report.md", "Accuracy against", false);
     holds("report.md", "a \\<device\\> & more", true);
     holds("report.html", "a &lt;device&gt; &amp; more", true);
@@ -217,11 +237,11 @@ START_TEST(commands_of_other_optimizers)
         runs[i].options.lr = 0.04; /* as muon has it, not sgd */
     }
     write_report();
-    holds("report.md", "clnorm train --norm bn --epochs 8 --optimizer sgd --lr 0.04 --data", true);
+    holds("report.md", "clnorm train --norm bn --model s8 --epochs 8 --optimizer sgd --lr 0.04 --data", true);
     for (int i = 0; i < n_runs; i++)
         cln_train_use(CLN_OPTIMIZER_ADAMW, &runs[i].options);
     write_report();
-    holds("report.md", "clnorm train --norm bn --epochs 8 --optimizer adamw --data", true);
+    holds("report.md", "clnorm train --norm bn --model s8 --epochs 8 --optimizer adamw --data", true);
 }
 END_TEST
 
@@ -333,6 +353,37 @@ START_TEST(equal_differences)
 }
 END_TEST
 
+START_TEST(equal_accuracies)
+{
+    for (int i = 1; i <= 2; i++) {
+        add("bn", i, 128, 0, 100);
+        add("ln", i, 128, 0, 100);
+    }
+    write_report();
+    holds("report.md", "BN and LN are equally accurate with each of 2 seeds", true);
+    holds("report.md", "the most accurate", false);
+    holds("report.md", "above LN", false);
+}
+END_TEST
+
+/* Held-out images are not the study's; runs that are missing and systems that differ are told of. */
+START_TEST(report_of_mixed_runs)
+{
+    three_norms();
+    write_report();
+    holds("report.md", "left out", false);
+    holds("report.md", "Not all runs had", false);
+    unfinished = 2;
+    strcpy(runs[4].driver, "another");
+    for (int i = 0; i < n_runs; i++)
+        runs[i].options.val_split = 100;
+    write_report();
+    holds("report.md", "2 runs are left out, which had not ended or whose loss was not finite", true);
+    holds("report.md", "Not all runs had this device, driver and version", true);
+    holds("report.md", "75.02", false);
+}
+END_TEST
+
 START_TEST(report_of_one_run)
 {
     add("ln", 7, 128, 0, 81.7);
@@ -409,6 +460,7 @@ int main(void)
     tcase_add_test(c, groups_and_pairs);
     tcase_add_test(c, base_of_each_model);
     tcase_add_test(c, refused_together);
+    tcase_add_test(c, default_groups);
     tcase_add_test(c, report_of_three_norms);
     tcase_add_test(c, commands_of_other_optimizers);
     tcase_add_test(c, times_that_overlap);
@@ -416,6 +468,8 @@ int main(void)
     tcase_add_test(c, report_of_sweeps);
     tcase_add_test(c, sweep_beside_other_runs);
     tcase_add_test(c, equal_differences);
+    tcase_add_test(c, equal_accuracies);
+    tcase_add_test(c, report_of_mixed_runs);
     tcase_add_test(c, report_of_one_run);
     tcase_add_test(c, one_seed_is_not_significant);
     tcase_add_test(c, document_escapes);

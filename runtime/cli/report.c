@@ -203,7 +203,7 @@ static int report(session *s, cln_error *err)
     if (!rc && (!gmtime_r(&now, &utc) || strftime(date, sizeof date, "%Y-%m-%d", &utc) == 0))
         date[0] = '\0';
     if (!rc) {
-        const cln_report_options o = {s->out, "report", s->costs, s->n_costs, s->source, date};
+        const cln_report_options o = {s->out, "report", s->costs, s->n_costs, s->source, date, s->unfinished};
         rc = cln_report_write(&c, &o, err);
     }
     cln_comparison_clear(&c);

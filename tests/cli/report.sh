@@ -53,6 +53,7 @@ rm study/s8n-bn-b64-s2/summary.json
 works report study
 check "a run that is not finished is left out, and it says so" grep -q '1 unfinished run is left out' err
 check "one seed less" grep -q '^| BN | 1 |' study/report.md
+check "the report says so, too" grep -q '^> 1 run is left out' study/report.md
 
 # ---- single runs, and a bench
 works train --quiet --limit 128 --epochs 1 --batch 64 --norm ln --seed 3 --out single
