@@ -237,6 +237,9 @@ int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *e
         if (!(v[i] = cln_st_find_meta(st, keys[i])))
             return bad_info(st, keys[i], err);
     snprintf(out->name, sizeof out->name, "%s", v[0]);
+    for (const char *p = out->name; *p; p++) /* it is printed */
+        if ((unsigned char)*p < ' ' || *p == 127)
+            return bad_info(st, keys[0], err);
     out->text = (char *)v[1];
     snprintf(out->norm, sizeof out->norm, "%s", v[2]);
     out->groups = atoi(v[3]);
@@ -358,7 +361,8 @@ static int check_identity(const cln_trainer *t, const cln_st_file *st, const cha
     if (same)
         return CLN_OK;
     return CLN_FAIL(err, CLN_ERR_CHECKPOINT,
-                    "%s belongs to another run: its settings, network, data or kernels (the device's) differ from these", path);
+                    "%s belongs to another run: its settings, network, data or kernels (the device's) differ from these; go on "
+                    "with those that it began with, or remove its folder to begin it again", path);
 }
 
 static int read_counters(const cln_trainer *t, const cln_st_file *st, cln_state *s, const char *path, cln_error *err)

@@ -393,22 +393,19 @@ static int set_norm(cln_net *net, const char *norm, int groups, cln_error *err)
     return CLN_OK;
 }
 
-/* "models/s8.net" and "s8" are both "s8". */
-static void set_name(cln_net *net, const char *name)
+void cln_net_name(const char *model, char *out, size_t size)
 {
-    const char *slash = strrchr(name, '/');
-    if (slash)
-        name = slash + 1;
+    const char *slash = strrchr(model, '/'), *name = slash ? slash + 1 : model;
     const size_t stem = cln_net_stem(name) ? cln_net_stem(name) : strlen(name);
     size_t length = 0; /* that fits, in whole characters */
     while (length < stem) {
         const int n = cln_utf8_length(name + length);
         const size_t next = length + (n ? (size_t)n : 1);
-        if (next >= sizeof net->name)
+        if (next >= size)
             break;
         length = next;
     }
-    (void)snprintf(net->name, sizeof net->name, "%.*s", (int)length, name);
+    (void)snprintf(out, size, "%.*s", (int)length, name);
 }
 
 static int check_arguments(int classes, cln_shape in, cln_error *err)
@@ -481,7 +478,7 @@ int cln_net_parse(const char *name, const char *text, const char *norm, int grou
         return CLN_FAIL(err, CLN_ERR_MEMORY, "no memory for model %.200s", name);
     net->classes = classes;
     net->input = input;
-    set_name(net, name);
+    cln_net_name(name, net->name, sizeof net->name);
 
     char file[256];
     (void)snprintf(file, sizeof file, "%.200s%s", name, cln_net_is_path(name) ? "" : ".net");

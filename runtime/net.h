@@ -60,6 +60,9 @@ void cln_net_row_of(const cln_net *net, int layer, cln_net_row *out);
 
 /* Length of a model's name without ".net"; 0 where it does not end so. And whether the name is a file's. */
 size_t cln_net_stem(const char *name);
+
+/* "models/s8.net" and "s8" are both "s8"; what does not fit is cut off. */
+void cln_net_name(const char *model, char *out, size_t size);
 bool cln_net_is_path(const char *name);
 
 /* Built-in model names, NULL-terminated list from the embedded *.net files; caller frees the array only. */

@@ -271,16 +271,26 @@ int cln_study_path(const cln_study *s, const cln_study_run *run, char path[CLN_P
     return cln_path_join(path, CLN_PATH_MAX, s->dir, run->name, err);
 }
 
+/* A finished run counts if it is this one, and not another that somebody put in its place. */
 static int look_at_done(cln_study_run *run, const char *dir, cln_error *err)
 {
+    char what[256] = "", values[512] = "";
     cln_result result = {0};
     int rc = cln_result_read(dir, &result, err);
     if (rc)
         return rc;
-    run->done = true;
-    run->seconds = result.seconds;
+    json_t *here = cln_options_to_json(&run->options), *there = cln_options_to_json(&result.options);
+    if (!here || !there)
+        rc = CLN_FAIL(err, CLN_ERR_MEMORY, "no memory to look at %s", dir);
+    else if (find_difference(here, there, what, sizeof what, values, sizeof values))
+        rc = CLN_FAIL(err, CLN_ERR_EXISTS, "%s holds a finished run with other settings: %s%s; remove it, or choose another --out",
+                      dir, what, values);
+    run->done = !rc;
+    run->seconds = rc ? run->seconds : result.seconds;
+    json_decref(here);
+    json_decref(there);
     cln_result_clear(&result);
-    return CLN_OK;
+    return rc;
 }
 
 static int look_at_run(const cln_study *s, cln_study_run *run, cln_error *err)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 int cln_cli_status(int code)
@@ -62,16 +63,26 @@ void cln_cli_notice(void *arg, const char *text)
 
 static volatile sig_atomic_t interrupts;
 
+/* The second one ends the process, unless it comes with the first: timeout(1) signals its command and then its group. */
 static void on_signal(int number)
 {
-    if (interrupts++)
+    static struct timespec first;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!interrupts) {
+        first = now;
+        interrupts = 1;
+    } else if ((double)(now.tv_sec - first.tv_sec) + 1e-9 * (double)(now.tv_nsec - first.tv_nsec) > 0.1) {
         _exit(128 + number);
+    }
 }
 
 void cln_cli_catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}; /* drivers wait for their compilers */
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "cli.h"
 #include "doctor.h"
+#include "../net.h"
 #include "../result.h"
 
 #include <getopt.h>
@@ -36,7 +37,7 @@ void cln_runs_print_settings(const char *const *fixed)
     }
 }
 
-enum { DATA = 256, DEVICE, OUT, JOBS, PLAN, QUIET, ALLOW_FAILING, HELP, FIRST_AXIS = 1000, FIRST_FIELD = 2000 };
+enum { DATA = 256, DEVICE, OUT, JOBS, PLAN, QUIET, ALLOW_FAILING, HELP, SEED, FIRST_AXIS = 1000, FIRST_FIELD = 2000 };
 
 static void list_options(const cln_runs_command *command, struct option options[CLN_RUNS_OPTIONS])
 {
@@ -44,7 +45,8 @@ static void list_options(const cln_runs_command *command, struct option options[
         {"data", required_argument, NULL, DATA}, {"device", required_argument, NULL, DEVICE},
         {"out", required_argument, NULL, OUT},   {"jobs", required_argument, NULL, JOBS},
         {"plan", no_argument, NULL, PLAN},       {"quiet", no_argument, NULL, QUIET},
-        {"help", no_argument, NULL, HELP},       {"allow-failing-device", no_argument, NULL, ALLOW_FAILING}};
+        {"help", no_argument, NULL, HELP},       {"allow-failing-device", no_argument, NULL, ALLOW_FAILING},
+        {"seed", required_argument, NULL, SEED}}; /* else it were an abbreviation of --seeds */
     int n = sizeof common / sizeof common[0];
     memcpy(options, common, sizeof common);
     for (int i = 0; command->axes[i] && n < CLN_RUNS_OPTIONS - 1; i++)
@@ -70,6 +72,7 @@ int cln_runs_parse(int argc, char **argv, const cln_runs_command *command, void 
         case QUIET: out->quiet = true; break;
         case ALLOW_FAILING: out->allow_failing = true; break;
         case HELP: command->print_help(); return CLN_EXIT_OK;
+        case SEED: return cln_cli_usage(command->word, "there is no --seed: --seeds N trains with the seeds 1 to N");
         case '?': return CLN_EXIT_USAGE;
         default:
             if (c < FIRST_FIELD)
@@ -121,11 +124,12 @@ int cln_runs_data(cln_runs *s, cln_error *err)
 
 void cln_runs_folder(const cln_runs *s, const char *parent, const char *model, char dir[CLN_PATH_MAX])
 {
-    const char *slash = strrchr(model, '/');
+    char name[CLN_PATH_MAX / 2];
+    cln_net_name(model, name, sizeof name);
     if (s->out)
         snprintf(dir, CLN_PATH_MAX, "%s", s->out);
     else
-        snprintf(dir, CLN_PATH_MAX, "%s/%s", parent, slash ? slash + 1 : model);
+        snprintf(dir, CLN_PATH_MAX, "%s/%s", parent, name);
 }
 
 static int look(cln_runs *s, cln_error *err)
@@ -189,7 +193,11 @@ static void share_out(cln_runs *s)
 
 int cln_runs_set_up(cln_runs *s, cln_error *err)
 {
+    cln_lock probe = {0};
     int rc = look(s, err);
+    if (!rc && !s->plan_only && cln_file_exists(s->study->dir)) /* before cores are taken from the one that holds it */
+        rc = cln_lock_take(&probe, s->study->dir, err);
+    cln_lock_drop(&probe);
     if (!rc)
         rc = cln_board_new(s->study->n_runs, &s->board, err);
     if (!rc && s->data->sample && !s->quiet)
@@ -229,13 +237,13 @@ static bool on_epoch(void *arg, const cln_metrics *m)
     return goes_on(arg);
 }
 
-/* A run that was begun goes on; anything else in its folder is of no use. */
+/* A run that was begun goes on from its checkpoint; anything else in its folder is of no use. */
 static int open_run(cln_runs *s, const cln_study_run *run, bool *resume, cln_error *err)
 {
     char dir[CLN_PATH_MAX], path[CLN_PATH_MAX];
     int rc = cln_study_path(s->study, run, dir, err);
     if (!rc)
-        rc = cln_path_join(path, sizeof path, dir, CLN_RUN_CONFIG, err);
+        rc = cln_path_join(path, sizeof path, dir, CLN_RUN_CHECKPOINT, err);
     *resume = !rc && cln_file_exists(path);
     return rc ? rc : cln_run_open(&s->job.run, dir, *resume ? CLN_RUN_RESUME : CLN_RUN_OVERWRITE, err);
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../job.h"
+#include "../net.h"
 #include "../options.h"
 #include "../tuning.h"
 #include "ahead.h"
@@ -118,23 +119,13 @@ static int read_config(settings *s, cln_error *err)
     return rc ? rc : cln_config_read(path, &s->options, s->data_from_config, sizeof s->data_from_config, err);
 }
 
-/* "models/x.net" -> "x" */
-static void base_name(const char *model, char *out, size_t size)
-{
-    const char *slash = strrchr(model, '/');
-    snprintf(out, size, "%s", slash ? slash + 1 : model);
-    char *dot = strrchr(out, '.');
-    if (dot && strcmp(dot, ".net") == 0)
-        *dot = '\0';
-}
-
 static int open_run(session *s, cln_error *err)
 {
     char dir[CLN_PATH_MAX], base[CLN_PATH_MAX / 2];
     const settings *set = &s->set;
     if (set->resume)
         return cln_run_open(&s->job.run, set->resume, CLN_RUN_RESUME, err);
-    base_name(set->options.model, base, sizeof base);
+    cln_net_name(set->options.model, base, sizeof base);
     snprintf(dir, sizeof dir, "runs/%s-%s-s%" PRIu32, base, set->options.norm, set->options.seed);
     return cln_run_open(&s->job.run, set->out ? set->out : dir, set->overwrite ? CLN_RUN_OVERWRITE : CLN_RUN_NEW, err);
 }

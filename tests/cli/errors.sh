@@ -124,6 +124,7 @@ printf 'conv 8 k=3\ngap\n$norm\nconv $classes k=1 bias=1\n' >pixel.net
 error 11 'last batch of 65 images has one image' train --quiet --norm bn --model ./pixel.net --limit 65 --batch 64 --out run
 works train --quiet --norm bn --model ./pixel.net --limit 66 --batch 64 --epochs 1 --out pixel
 error 2 'not UTF-8' train --quiet --out run --model "$(printf 'gr\366\337e.net')"
+error 2 'path of the network holds a control character' train --quiet --out run --model "$(printf './a\tb.net')"
 
 # ---- nothing came of all that
 check "a run that never began leaves no results" no test -e run/config.json

@@ -46,16 +46,23 @@ done
 start train $many --epochs 300 --out twice
 check "1 epoch done" wait_for 60 at_least_lines 1 twice/metrics.jsonl
 kill -s INT "$process"
+sleep 0.2
 kill -s INT "$process"
 ended
 check "two signals: status 130" [ "$status" -eq 130 ]
+start train ${many#--quiet } --epochs 300 --out at-once
+check "1 epoch done" wait_for 60 at_least_lines 1 at-once/metrics.jsonl
+kill -s TERM "$process"
+kill -s INT "$process"
+ended
+check "two at once are one, as timeout sends them: the state is saved" grep -q 'clnorm train --resume at-once' err
 
 # ---- what cannot be resumed
 stop_early() # DIR ARGUMENT...: a run of one epoch's checkpoint
 {
     dir=$1
     shift
-    start train --quiet --limit 256 --epochs 300 --batch 64 --out "$dir" "$@"
+    start train --quiet --model s8 --limit 256 --epochs 300 --batch 64 --out "$dir" "$@"
     check "$dir: 1 epoch done" wait_for 60 test -s "$dir/checkpoint.safetensors"
     kill -KILL "$process"
     ended

@@ -15,6 +15,9 @@ works study $small --plan --out nothing
 check "--plan: the runs and their time" grep -q '^  s8n-gn4-b64  .* 2 seeds, 2 epochs, muon, lr .*, about [0-9:]* each$' out
 check "--plan: the time of all" grep -q '^about [0-9:]* to go, [0-9]* runs* at a time$' out
 check "--plan leaves nothing" no test -e nothing
+printf 'conv 8 k=3\n$norm\nrelu\ngap\nconv $classes k=1 bias=1\n' >small.net
+works study $small --models ./small.net --plan
+check "the folder of a file has its name" grep -q '^studies/small: ' out
 
 # ---- undisturbed, one run at a time
 works study $small --jobs 1 --out whole
@@ -129,6 +132,14 @@ error 10 'damaged/study.json' study --quiet $small --out damaged
 cp whole/study.json damaged/
 head -c 100 whole/s8n-ln-b64-s1/summary.json >damaged/s8n-ln-b64-s1/summary.json
 error 10 'damaged/s8n-ln-b64-s1/summary.json' study --quiet $small --out damaged
+cp -r whole/s8n-ln-b64-s2/. damaged/s8n-ln-b64-s1/
+error 14 'damaged/s8n-ln-b64-s1 holds a finished run with other settings: seed \(2 there, 1 here\); remove it' \
+    study --quiet $small --out damaged
+rm damaged/s8n-ln-b64-s1/summary.json damaged/s8n-ln-b64-s1/outcome.json
+cp whole/s8n-ln-b64-s1/config.json damaged/s8n-ln-b64-s1/
+works study --quiet $small --out damaged
+check "a run whose checkpoint is lost begins again" [ "$(sha damaged/s8n-ln-b64-s1)" = "$(sha whole/s8n-ln-b64-s1)" ]
+error 2 'there is no --seed: --seeds N' study --plan --seed 7
 error 2 'lstm.*is not a norm' study --plan --norms bn,lstm
 error 2 "jobs: '65'" study --plan --jobs 65
 error 2 "seeds: '0'" study --plan --seeds 0
