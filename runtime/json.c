@@ -13,42 +13,63 @@
 static _Thread_local struct {
     bool runs;
     jmp_buf out_of_memory;
-    void **blocks;
-    size_t n, room;
+    struct block_list {
+        void **blocks;
+        size_t n, room;
+    } made, freed; /* freed: of those made, what is given back only when the parse is over */
 } parse;
 
 /* jansson's before us: the program that this library is part of may have chosen them. */
 static json_malloc_t plain_malloc;
 static json_free_t plain_free;
 
+static void make_room(struct block_list *list)
+{
+    if (list->n < list->room)
+        return;
+    const size_t room = list->room ? 2 * list->room : 64;
+    void **grown = realloc(list->blocks, room * sizeof *grown);
+    if (!grown)
+        longjmp(parse.out_of_memory, 1);
+    list->blocks = grown;
+    list->room = room;
+}
+
 static void *tracked_malloc(size_t size)
 {
     if (!parse.runs)
         return plain_malloc(size);
-    if (parse.n == parse.room) {
-        const size_t room = parse.room ? 2 * parse.room : 64;
-        void **grown = realloc(parse.blocks, room * sizeof *grown);
-        if (!grown)
-            longjmp(parse.out_of_memory, 1);
-        parse.blocks = grown;
-        parse.room = room;
-    }
+    make_room(&parse.made);
     void *block = plain_malloc(size);
     if (!block)
         longjmp(parse.out_of_memory, 1);
-    parse.blocks[parse.n++] = block;
+    parse.made.blocks[parse.made.n++] = block;
     return block;
 }
 
-/* What a parser frees is mostly what it allocated last. */
+/* What a parser frees is mostly what it allocated last. A text that fails at its end is another matter: its values are
+ * freed from the first on, and to look for each among all would take the square of their number. */
 static void tracked_free(void *block)
 {
-    for (size_t i = parse.runs && block ? parse.n : 0; i > 0; i--)
-        if (parse.blocks[i - 1] == block) {
-            parse.blocks[i - 1] = parse.blocks[--parse.n];
-            break;
+    enum { NEAR = 64 };
+    if (!parse.runs || !block) {
+        plain_free(block);
+        return;
+    }
+    for (size_t i = parse.made.n; i > 0 && parse.made.n - i < NEAR; i--)
+        if (parse.made.blocks[i - 1] == block) {
+            parse.made.blocks[i - 1] = parse.made.blocks[--parse.made.n];
+            plain_free(block);
+            return;
         }
-    plain_free(block);
+    make_room(&parse.freed);
+    parse.freed.blocks[parse.freed.n++] = block;
+}
+
+static void give_back(struct block_list *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        plain_free(list->blocks[i]);
 }
 
 static void track(void)
@@ -60,21 +81,19 @@ static void track(void)
 static json_t *load(const char *text, size_t n, size_t flags, json_error_t *fault, bool *no_memory)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    json_t *value = NULL;
+    json_t *volatile value = NULL; /* setjmp may return twice */
     (void)pthread_once(&once, track);
-    parse.blocks = NULL;
-    parse.n = parse.room = 0;
+    parse.made = parse.freed = (struct block_list){0};
     if (setjmp(parse.out_of_memory) == 0) {
         parse.runs = true;
         value = json_loadb(text, n, flags, fault);
-        parse.runs = false;
     } else {
-        parse.runs = false;
         *no_memory = true;
-        while (parse.n > 0)
-            plain_free(parse.blocks[--parse.n]);
     }
-    free(parse.blocks);
+    parse.runs = false;
+    give_back(value ? &parse.freed : &parse.made); /* without a value all that was made is of no use */
+    free(parse.made.blocks);
+    free(parse.freed.blocks);
     return value;
 }
 

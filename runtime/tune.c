@@ -72,7 +72,7 @@ static const char *number(const char *text, int max, const char *after, int *out
     return end + strlen(after);
 }
 
-/* "16->32,3x3/1,32x32" */
+/* "16->32,3x3/1,32x32"; "16->32,3x3/1,32x32,pad=0" where it is not half of the kernel, which keeps the size. */
 static bool parse_shape(const char *text, cln_tune_shape *s)
 {
     static const char *const after[] = {"->", ",", "x", "/", ",", "x", ""};
@@ -80,7 +80,13 @@ static bool parse_shape(const char *text, cln_tune_shape *s)
     int *const to[] = {&s->ci, &s->co, &s->k, &again, &s->stride, &s->h, &s->w};
     for (int i = 0; i < 7 && text; i++)
         text = number(text, INT_MAX, after[i], to[i]);
-    return text && !*text && again == s->k;
+    if (!text || again != s->k)
+        return false;
+    s->pad = *text ? 0 : s->k / 2;
+    if (!*text || strcmp(text, ",pad=0") == 0)
+        return true;
+    text = strncmp(text, ",pad=", 5) == 0 ? number(text + 5, INT_MAX, "", &s->pad) : NULL;
+    return text && !*text;
 }
 
 /* The third word: a shape, or operations, of a network with '=' where it is these alone. */
@@ -143,8 +149,10 @@ void cln_tune_print(const cln_tune_line *t, char text[CLN_TUNE_LINE_TEXT])
     const cln_tune_shape *s = &t->shape;
     const bool micro = t->direction == CLN_TUNE_MICRO;
     char scope[96], choice[16];
-    if (t->exact && !micro)
+    if (t->exact && !micro && s->pad == s->k / 2)
         snprintf(scope, sizeof scope, "%d->%d,%dx%d/%d,%dx%d", s->ci, s->co, s->k, s->k, s->stride, s->h, s->w);
+    else if (t->exact && !micro)
+        snprintf(scope, sizeof scope, "%d->%d,%dx%d/%d,%dx%d,pad=%d", s->ci, s->co, s->k, s->k, s->stride, s->h, s->w, s->pad);
     else
         snprintf(scope, sizeof scope, "%s%.17g", t->exact ? "=" : "", t->macs);
     snprintf(choice, sizeof choice, "%d", t->images);
@@ -166,7 +174,8 @@ typedef struct question {
 
 static bool same_shape(const cln_tune_shape *t, const cln_conv_shape *s)
 {
-    return t->k == s->k && t->stride == s->stride && t->ci == s->ci && t->co == s->co && t->h == s->h && t->w == s->w;
+    return t->k == s->k && t->stride == s->stride && t->ci == s->ci && t->co == s->co && t->h == s->h && t->w == s->w &&
+           t->pad == s->pad;
 }
 
 static bool fits(const cln_tune_line *t, const question *q)

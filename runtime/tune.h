@@ -17,7 +17,7 @@ typedef enum {
 
 /* What tells one convolution from another in a table (a dense layer is one of 1x1 with all inputs for channels). */
 typedef struct cln_tune_shape {
-    int k, stride, ci, co, h, w; /* h, w: of the input */
+    int k, stride, ci, co, h, w, pad; /* h, w: of the input */
 } cln_tune_shape;
 
 /* A node's resolved plan. */

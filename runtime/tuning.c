@@ -71,7 +71,7 @@ static bool same_scope(const cln_tune_line *a, const cln_tune_line *b)
 {
     const cln_tune_shape *s = &a->shape, *t = &b->shape;
     return a->cls == b->cls && a->own_local == b->own_local && a->direction == b->direction && a->exact == b->exact && a->macs == b->macs &&
-           s->k == t->k && s->stride == t->stride && s->ci == t->ci && s->co == t->co && s->h == t->h && s->w == t->w;
+           s->k == t->k && s->stride == t->stride && s->ci == t->ci && s->co == t->co && s->h == t->h && s->w == t->w && s->pad == t->pad;
 }
 
 int cln_tuning_put(cln_tuning *t, const cln_tune_line *line, cln_error *err)

@@ -79,12 +79,35 @@ START_TEST(malformed)
 }
 END_TEST
 
+/* All that was read is given back, in a time that goes with its length and not with the square: that would be hours. */
+START_TEST(long_and_malformed)
+{
+    enum { VALUES = CLN_JSON_MAX_VALUES - 1 };
+    char *text = malloc(2 * VALUES + 2);
+    json_error_t at;
+    bool no_memory = true;
+    ck_assert_ptr_nonnull(text);
+    text[0] = '[';
+    for (int i = 0; i < VALUES; i++)
+        memcpy(text + 1 + 2 * i, "1,", 2);
+    text[2 * VALUES + 1] = '\0';
+    held = 0;
+    fails_at = -1;
+    json_set_alloc_funcs(failing_malloc, counting_free);
+    ck_assert_ptr_null(cln_json_load(text, 2 * VALUES + 1, 0, &at, &no_memory));
+    ck_assert(!no_memory);
+    ck_assert_int_eq(held, 0);
+    free(text);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json");
     TCase *tc = tcase_create("memory");
     tcase_add_test(tc, every_allocation);
     tcase_add_test(tc, malformed);
+    tcase_add_test(tc, long_and_malformed);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

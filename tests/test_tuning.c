@@ -37,7 +37,7 @@ static void close_device(void)
 START_TEST(what_is_printed_is_read)
 {
     static const char *const lines[] = {
-        "vector fwd 16->32,3x3/1,32x32 winograd", "simt bwd_params 100000->10,1x1/2,1x1 gemm",
+        "vector fwd 16->32,3x3/1,32x32 winograd", "vector fwd 16->32,3x3/1,32x32,pad=0 simt", "* fwd 16->32,1x1/1,32x32,pad=1 simt", "simt bwd_params 100000->10,1x1/2,1x1 gemm",
         "* * 500000 simt",                        "vector micro =5631360 32",
         "* micro 0 batch",                        "local * 1000 tile",                        "simt bwd_data inf gemm"};
     for (size_t i = 0; i < COUNT(lines); i++) {
@@ -51,7 +51,9 @@ START_TEST(what_is_printed_is_read)
         "vector fwd 16->32,3x5/1,32x32 simt", "vector fwd 16->32,3x3/1,32x32x3 simt", "vector fwd 0->32,3x3/1,32x32 simt",
         "vector fwd 16->32,3x3/1,32x simt",   "vector fwd -1->32,3x3/1,32x32 simt",   "vector fwd =5 simt",
         "vector micro 0 0",                   "vector micro 0 65537",                 "vector micro 0 winograd",
-        "vector micro 16->32,3x3/1,32x32 32", "vector fwd 99999999999->1,3x3/1,1x1 simt"};
+        "vector micro 16->32,3x3/1,32x32 32", "vector fwd 99999999999->1,3x3/1,1x1 simt",
+        "vector fwd 1->1,3x3/1,8x8,pad= simt", "vector fwd 1->1,3x3/1,8x8,pad=1x simt", "vector fwd 1->1,3x3/1,8x8,pad=-1 simt",
+        "vector fwd 1->1,3x3/1,8x8, simt"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         cln_tune_line t;
         ck_assert_msg(cln_tune_parse(bad[i], strlen(bad[i]), &t) == -1, "%s", bad[i]);

@@ -72,8 +72,10 @@ static void print_row(const cln_tune_result *r, int direction)
     static const char *const names[] = {"forward", "backward-data", "backward-params"};
     static const char *const ends[] = {"-", "left out", "", "WRONG", ""};
     const cln_tune_shape *s = &r->shape;
-    char text[64];
-    snprintf(text, sizeof text, "%d->%d %dx%d/%d %dx%d", s->ci, s->co, s->k, s->k, s->stride, s->h, s->w);
+    char text[64], pad[24] = "";
+    if (s->pad != s->k / 2)
+        snprintf(pad, sizeof pad, " pad=%d", s->pad);
+    snprintf(text, sizeof text, "%d->%d %dx%d/%d %dx%d%s", s->ci, s->co, s->k, s->k, s->stride, s->h, s->w, pad);
     printf("%-22s %-15s", text, names[direction]);
     for (int a = 0; a < CLN_CONV_ALGOS; a++) {
         const cln_trial *t = &r->trials[direction][a];
@@ -378,7 +380,7 @@ int cln_cmd_tune(int argc, char **argv)
     int rc = set_up(&t, &err);
     if (!rc)
         rc = tune(&t, path, sizeof path, &err);
-    if (cln_cli_interrupted())
+    if (cln_cli_cut_off(rc))
         rc = CLN_OK; /* the signal stops a compiler, too, and a kernel then does not build: that is no error */
     status = rc ? cln_cli_fail(&err) : cln_cli_interrupted() ? 130 : CLN_EXIT_OK;
     if (!rc && !t.quiet && t.n_shapes)

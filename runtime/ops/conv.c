@@ -59,7 +59,7 @@ void cln_conv_resolve(cln_node *node, const cln_conv_shape *s, const cln_tune_re
 {
     const cln_device_info *info = &node->dev->info;
     const cln_tuning *table = node->dev->tuning;
-    node->tune.shape = (cln_tune_shape){s->k, s->stride, s->ci, s->co, s->h, s->w};
+    node->tune.shape = (cln_tune_shape){s->k, s->stride, s->ci, s->co, s->h, s->w, s->pad};
     node->tune.fwd = cln_conv_choose(info, request, table, s, CLN_CONV_FWD);
     node->tune.bwd_data = cln_conv_choose(info, request, table, s, CLN_CONV_BWD_DATA);
     node->tune.bwd_params = cln_conv_choose(info, request, table, s, CLN_CONV_BWD_PARAMS);
