@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "file.h"
@@ -216,7 +217,8 @@ static int read_runs(const char *names, runs *r, cln_error *err)
     r->text = strdup(names);
     if (!r->text)
         return CLN_FAIL(err, CLN_ERR_MEMORY, "out of host memory");
-    const char *separator = cln_file_exists(names) ? "" : ",";
+    struct stat info; /* a list may be longer than a name can be */
+    const char *separator = lstat(names, &info) == 0 ? "" : ",";
     int rc = CLN_OK;
     char *rest = r->text, *path;
     while (!rc && (path = strsep(&rest, separator))) {

@@ -376,6 +376,15 @@ static void print_stage_line(const layers_bench *b, const cln_bench_row *first)
     printf("\n");
 }
 
+/* "+7.4"; "-" where the filter left none of a direction */
+static const char *percent_more(const cln_bench_interval *price, char text[16])
+{
+    if (!(price->ratio > 0))
+        return "-";
+    snprintf(text, 16, "%+.1f", 100 * (price->ratio - 1));
+    return text;
+}
+
 static int print_stages(const layers_bench *b, cln_error *err)
 {
     const cln_bench_report *r = &b->report;
@@ -407,6 +416,7 @@ static int print_stages(const layers_bench *b, cln_error *err)
     printf("\n");
     for (int k = 0; k < b->o.n_norms && !rc; k++) {
         cln_bench_interval all = {0, 0, 0}, fwd = all, bwd = all;
+        char text[2][16];
         double seconds, ignored;
         rc = price_all(r, b->o.norms[k], NULL, &all, &seconds, err);
         if (!rc)
@@ -414,9 +424,9 @@ static int print_stages(const layers_bench *b, cln_error *err)
         if (!rc)
             rc = price_all(r, b->o.norms[k], "backward", &bwd, &ignored, err);
         if (!rc && all.ratio > 0 && strcmp(b->o.norms[k], "none"))
-            printf("%-5s all stages %7.2f ms: %+5.1f %% against none (95 %%: %+.1f .. %+.1f; fwd %+.1f, bwd %+.1f)\n",
+            printf("%-5s all stages %7.2f ms: %+5.1f %% against none (95 %%: %+.1f .. %+.1f; fwd %s, bwd %s)\n",
                    b->o.norms[k], 1e3 * seconds, 100 * (all.ratio - 1), 100 * (all.low - 1), 100 * (all.high - 1),
-                   100 * (fwd.ratio - 1), 100 * (bwd.ratio - 1));
+                   percent_more(&fwd, text[0]), percent_more(&bwd, text[1]));
     }
     printf("\n");
     return rc;

@@ -104,29 +104,34 @@ static struct option long_option(const char *flag, char *room, size_t size, int 
 int cln_bench_parse(int argc, char **argv, cln_bench_options *o, const char *help, const char *const *flags,
                     cln_bench_other other, void *arg)
 {
+    enum { FIRST_COMMON = 256, FIRST_OTHER = 512 }; /* a value each: getopt takes equal ones for one option */
     struct option options[COMMON + MAX_FLAGS + 1] = {{0}};
     char names[COMMON + MAX_FLAGS][32];
-    int n = 0, c, at = 0;
+    int n = 0, c;
     for (; n < COMMON; n++)
-        options[n] = long_option(common[n], names[n], sizeof names[n], 'c');
+        options[n] = long_option(common[n], names[n], sizeof names[n], FIRST_COMMON + n);
     for (int i = 0; flags && flags[i] && n < COMMON + MAX_FLAGS; i++, n++)
-        options[n] = long_option(flags[i], names[n], sizeof names[n], 'o');
+        options[n] = long_option(flags[i], names[n], sizeof names[n], FIRST_OTHER + i);
     cln_error err = {0};
     o->title = argv[0];
     optind = 1;
-    while ((c = getopt_long(argc, argv, "", options, &at)) != -1) {
-        if (c != 'c' && c != 'o')
+    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        const bool shared = c < FIRST_OTHER;
+        if (c < FIRST_COMMON)
             return CLN_EXIT_USAGE;
-        if (c == 'c' && !strcmp(options[at].name, "help")) {
+        const int at = shared ? c - FIRST_COMMON : COMMON + c - FIRST_OTHER;
+        if (shared && !strcmp(options[at].name, "help")) {
             printf("%s", help);
             printf(common_help, o->min_time);
             printf("  --help           print this\n");
             return CLN_EXIT_OK;
         }
-        const int rc = c == 'c' ? set_common(o, options[at].name, optarg, &err) : other(arg, options[at].name, optarg, &err);
+        const int rc = shared ? set_common(o, options[at].name, optarg, &err) : other(arg, options[at].name, optarg, &err);
         if (rc)
             return cln_cli_fail(&err);
     }
+    if (o->json && o->csv && !strcmp(o->json, "-") && !strcmp(o->csv, "-"))
+        return cln_cli_usage(o->title + strlen("clnorm "), "--json and --csv cannot both go to stdout");
     return optind < argc ? cln_cli_usage(o->title + strlen("clnorm "), "'%s' is not an option", argv[optind]) : -1;
 }
 

@@ -34,12 +34,12 @@
 #define FETCHED_A (DEPTH * ROWS / GROUP) // values of a and b that an item fetches for a step
 #define FETCHED_B (DEPTH * COLS / GROUP)
 
-// The sums of an item: b's four columns from 4 * quad, a's rows ROW_OF(0), ROW_OF(1), ...
-static inline __attribute__((always_inline)) void tile_add(local const float4 *a, local const float4 *b, int row, int quad,
+// The sums of an item: b's four columns from 4 * across, a's rows ROW_OF(0), ROW_OF(1), ...
+static inline __attribute__((always_inline)) void tile_add(local const float4 *a, local const float4 *b, int row, int across,
                                                            float4 *acc)
 {
     for (int k = 0; k < DEPTH; k++) {
-        const float4 bk = b[k * QUADS + quad];
+        const float4 bk = b[k * QUADS + across];
 #pragma unroll
         for (int i = 0; i < MINE; i += 4) {
             const float4 ak = a[k * (PITCH / 4) + ROW_OF(i) / 4];
@@ -113,7 +113,7 @@ conv_fwd_tile(global const float *x, // (N, H, W, Ci)
     local float4 a_fours[DEPTH * PITCH / 4], b_fours[DEPTH * COLS / 4];
     local float *a_tile = (local float *)a_fours, *b_tile = (local float *)b_fours;
     local int in[ROWS], py[ROWS], px[ROWS];
-    const int id = get_local_id(0), quad = id % QUADS, row = id / QUADS;
+    const int id = get_local_id(0), across = id % QUADS, row = id / QUADS;
     const int first = get_group_id(0) * ROWS, c0 = get_group_id(1) * COLS, count = N * Ho * Wo, terms = K * K * Ci;
     float4 acc[MINE];
     for (int i = 0; i < MINE; i++)
@@ -141,9 +141,9 @@ conv_fwd_tile(global const float *x, // (N, H, W, Ci)
             fb[i] = k < terms && c < Co ? w[(size_t)k * Co + c] : 0.0f;
         }
         if (k0 >= 0)
-            tile_add(a_fours, b_fours, row, quad, acc);
+            tile_add(a_fours, b_fours, row, across, acc);
     }
-    const int c = c0 + 4 * quad;
+    const int c = c0 + 4 * across;
     float4 shift = (float4)(0.0f);
     if (bias)
         shift = get(b, c, Co);
@@ -164,7 +164,7 @@ conv_bwd_data_tile(global const float *dy, // (N, Ho, Wo, Co)
     local float4 a_fours[DEPTH * PITCH / 4], b_fours[DEPTH * COLS / 4];
     local float *a_tile = (local float *)a_fours, *b_tile = (local float *)b_fours;
     local int in[ROWS], py[ROWS], px[ROWS];
-    const int id = get_local_id(0), quad = id % QUADS, row = id / QUADS;
+    const int id = get_local_id(0), across = id % QUADS, row = id / QUADS;
     const int first = get_group_id(0) * ROWS, c0 = get_group_id(1) * COLS, count = N * H * W, terms = K * K * Co;
     float4 acc[MINE];
     for (int i = 0; i < MINE; i++)
@@ -195,9 +195,9 @@ conv_bwd_data_tile(global const float *dy, // (N, Ho, Wo, Co)
             fb[i] = term < terms && c0 + c < Ci ? w[((size_t)tap * Ci + c0 + c) * Co + co] : 0.0f;
         }
         if (k0 >= 0)
-            tile_add(a_fours, b_fours, row, quad, acc);
+            tile_add(a_fours, b_fours, row, across, acc);
     }
-    const int c = c0 + 4 * quad;
+    const int c = c0 + 4 * across;
     for (int i = 0; i < MINE; i++) {
         const int pixel = first + ROW_OF(i);
         if (pixel >= count)
@@ -220,7 +220,7 @@ conv_bwd_params_tile(global const float *x,  // (N, H, W, Ci)
 {
     local float4 a_fours[DEPTH * PITCH / 4], b_fours[DEPTH * COLS / 4];
     local float *a_tile = (local float *)a_fours, *b_tile = (local float *)b_fours;
-    const int id = get_local_id(0), quad = id % QUADS, row = id / QUADS;
+    const int id = get_local_id(0), across = id % QUADS, row = id / QUADS;
     const int first = get_group_id(0) * ROWS, c0 = get_group_id(1) * COLS, chunk = get_group_id(2);
     const int terms = K * K * Ci, pixels = (min((chunk + 1) * lines, N * Ho) - chunk * lines) * Wo;
     const int term = first + id, ci = term % Ci, ky = term / Ci / K, kx = term / Ci % K; // of the row that it fetches
@@ -260,7 +260,7 @@ conv_bwd_params_tile(global const float *x,  // (N, H, W, Ci)
         }
         if (p0 < 0)
             continue;
-        tile_add(a_fours, b_fours, row, quad, acc);
+        tile_add(a_fours, b_fours, row, across, acc);
         if (bias && first == 0 && id < COLS)
             for (int k = 0; k < DEPTH; k++)
                 of_bias += b_tile[k * COLS + id];
@@ -269,7 +269,7 @@ conv_bwd_params_tile(global const float *x,  // (N, H, W, Ci)
     for (int i = 0; i < MINE; i++) {
         const int r = first + ROW_OF(i);
         if (r < terms)
-            put(acc[i], out + (size_t)r * Co, c0 + 4 * quad, Co);
+            put(acc[i], out + (size_t)r * Co, c0 + 4 * across, Co);
     }
     if (bias && first == 0 && id < COLS && c0 + id < Co)
         out[(size_t)terms * Co + c0 + id] = of_bias;

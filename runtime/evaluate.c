@@ -67,6 +67,10 @@ int cln_evaluate(cln_plan *plan, cln_feed *feed, cln_loss *loss, float *logits, 
         rc = cln_tensor_read(plan->dev, loss->predicted, 0, e.predicted, bytes, err);
     if (!rc)
         rc = cln_tensor_read(plan->dev, loss->confidence, 0, e.confidence, bytes, err);
+    for (int i = 0; i < e.n && !rc; i++) /* others count by them */
+        if (e.predicted[i] < 0 || e.predicted[i] >= plan->net->classes)
+            rc = CLN_FAIL(err, CLN_ERR_DEVICE, "device %d (%s) computes wrongly: it gives image %d the class %d of %d; clnorm doctor tells more",
+                          plan->dev->info.index, plan->dev->info.name, i, (int)e.predicted[i], plan->net->classes);
     if (rc) {
         cln_evaluation_clear(&e);
         return rc;

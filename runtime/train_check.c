@@ -71,9 +71,14 @@ static int first_bad_layer_of(cln_trainer *t, int step, bool *in_weights, cln_er
 int cln_train_diagnose(cln_trainer *t, int bad_step, cln_error *err)
 {
     bool in_weights = false;
+    cln_pace pace = {0};
     int rc = cln_state_set(t, &t->start, err);
-    for (int step = t->step; step < bad_step && !rc; step++)
+    for (int step = t->step; step < bad_step && !rc; step++) {
         rc = cln_train_enqueue(t, t->epoch, step, err);
+        if (!rc)
+            rc = cln_pace_step(t->dev, &pace, err);
+    }
+    cln_pace_clear(&pace);
     const int layer = rc ? -1 : first_bad_layer_of(t, bad_step, &in_weights, err);
     const int epoch = t->epoch + 1, at = bad_step < t->steps ? bad_step + 1 : t->steps;
     cln_state_set(t, &t->start, NULL); /* what is saved from here on is the last good state */

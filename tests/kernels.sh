@@ -18,7 +18,8 @@ mkdir -p "$cache/seed-doctor" "$cache/seed-train"
 # clnorm's own cache goes with $run: its marks would keep tests from checking.
 POCL_CACHE_DIR=$cache/seed-doctor CLNORM_CACHE_DIR=$run/doctor "$program" doctor --full >"$run/out" 2>&1 &
 export POCL_CACHE_DIR="$cache/seed-train" CLNORM_CACHE_DIR="$run/train" POCL_MAX_PTHREAD_COUNT=1 POCL_CPU_MAX_CU_COUNT=1
-for settings in "--norm bn" "--norm gn" "--norm bn --model s8r" "--norm bn --act relu --optimizer sgd" "--norm ln --act relu --optimizer adamw"; do
+for settings in "--norm bn" "--norm gn" "--model s8 --norm gn" "--model s8r --norm bn" "--model s8 --norm bn --act relu --optimizer sgd" \
+    "--model s8 --norm ln --act relu --optimizer adamw"; do
     # shellcheck disable=SC2086 # words
     "$program" train --quiet --limit 64 --batch 64 --epochs 1 $settings --out "$run/run" --overwrite >"$run/out2" 2>&1
 done

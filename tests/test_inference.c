@@ -14,7 +14,7 @@ static const cln_shape input = {BATCH, 16, 16, 3};
 static const char *const norms[] = {"bn", "gn", "none"}; /* one of each kind */
 /* The last one: a stride, a bias and standardised weights under the norm, outputs that two layers read, a ReLU before the norm,
  * a pooling behind what reads a norm's input, dense layers. */
-static const char *const models[] = {"s8", "s8r",
+static const char *const models[] = {"s8n", "s8r",
                                      "conv 16 k=5 stride=2 bias=1\n$norm\nrelu\nconv 16 k=3 ws=1\n$norm\nmaxpool 2\n"
                                      "a: conv 16 k=1\n$norm\nadd a\nconv 16 k=3\nrelu\n$norm\nmaxpool 2\n"
                                      "conv 16 k=3\n$norm\nconv 16 k=3\nrelu\nmaxpool 2\ndense 16\n$norm\nrelu\ndense $classes\n"};

@@ -88,7 +88,7 @@ static void run(const cln_train_options *o, cln_trainer **out)
     cln_evaluation_clear(&e);
 }
 
-static const memory_case cases[] = {{"bn", 8, 0, 0, 0, false},    {"bn", 96, 0, 0.9, 0.2, false},
+static const memory_case cases[] = {{"bn", 8, 0, 0, 0, false},    {"bn", 128, 0, 0.9, 0.2, false},
                                     {"bn", 256, 0, 0, 0, false},  {"ln", 256, 0, 0, 0, false},
                                     {"ln", 192, 96, 0, 0, false}, {"gn", 96, 96, 0, 0, false},
                                     {"gn", 16, 0, 0, 0, true}};

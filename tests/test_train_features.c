@@ -309,6 +309,7 @@ START_TEST(standardised_before_norms_within_the_image)
         cln_trainer_free(t);
     }
     cln_train_options o = stripes_options("ln");
+    strcpy(o.model, "s8"); /* 32 channels in its second convolution */
     o.ws = true;
     cln_trainer *t = stripes_trainer(dev, &data, &o);
     OK(cln_state_get(t, &s, &err));
@@ -458,6 +459,7 @@ START_TEST(dirac)
     cln_train_options o = stripes_options("bn");
     cln_state s[2] = {{0}};
     cln_trainer *t = NULL;
+    strcpy(o.model, "s8");
     for (int i = 0; i < 2; i++) {
         cln_trainer_free(t);
         o.init = i ? CLN_INITIAL_DIRAC : CLN_INITIAL_KAIMING;

@@ -82,6 +82,7 @@ START_TEST(foreign_checkpoints)
     const char *names[WAYS] = {"model",  "norm",   "seed",  "batch", "lr",
                                "epochs", "fusion", "class", "data"};
     cln_train_options first = stripes_options("bn");
+    strcpy(first.model, "s8");
     cln_trainer *t = stripes_trainer(dev, &data, &first);
     cln_metrics m;
     int left = 3;

@@ -1,5 +1,5 @@
 /* What Winograd's transforms lose on trained weights, whose sizes differ from those of random ones: logits and the gradient
- * of s8 by them, held against the direct convolution's. */
+ * of the default network by them, held against the direct convolution's. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "../checkpoint.h"
+#include "../file.h"
 #include "../npy.h"
 #include "../options.h"
 #include "../program.h"
@@ -151,7 +152,9 @@ static int make_net(evaluation *e, cln_error *err)
 static int set_up(evaluation *e, cln_error *err)
 {
     const cln_plan_options options = {.tune = {CLN_CLASS_AUTO, -1}, .fuse = true, .inference = true};
-    int rc = read_model(e, err);
+    int rc = e->logits_path ? cln_file_try(e->logits_path, err) : CLN_OK; /* not only when all is done */
+    if (!rc)
+        rc = read_model(e, err);
     if (!rc)
         rc = cln_dataset_open(e->data_path, &e->data, err);
     if (!rc)
@@ -217,7 +220,7 @@ static int print_json(const evaluation *e, const cln_evaluation *r, const int *m
             whole = !json_array_append_new(row, json_integer(matrix[i * k + j])) && whole;
         }
         whole = !json_array_append_new(rows, row) && whole;
-        whole = !json_array_append_new(classes, json_pack("{s:s, s:f}", "name", e->data->class_names[i], "accuracy",
+        whole = !json_array_append_new(classes, json_pack("{s:o, s:f}", "name", cln_run_text(e->data->class_names[i]), "accuracy",
                                                           total ? 100.0 * matrix[i * k + i] / total : 0.0)) && whole;
     }
     json_t *all = json_pack("{s:s, s:s, s:i, s:f, s:o, s:o, s:o}", "model", e->net->name, "norm", e->net->norm, "images", r->n,
@@ -248,13 +251,14 @@ int cln_cmd_eval(int argc, char **argv)
         rc = cln_evaluate_flip(e.plan, e.feed, e.loss, logits, &r.acc_flip, &err);
     if (!rc)
         cln_program_cache_save(e.dev);
-    if (!rc && e.logits_path)
-        rc = cln_npy_write(e.logits_path, logits, e.data->n_test, (size_t)e.data->classes, &err);
     if (!rc && !(matrix = confusion(&e, &r)))
         rc = CLN_FAIL(&err, CLN_ERR_MEMORY, "out of host memory");
     if (!rc && !e.json)
         print_text(&e, &r, matrix);
-    status = rc ? cln_cli_fail(&err) : e.json ? print_json(&e, &r, matrix) : CLN_EXIT_OK;
+    status = !rc && e.json ? print_json(&e, &r, matrix) : CLN_EXIT_OK;
+    if (!rc && e.logits_path) /* the last: what was found is not lost over it */
+        rc = cln_npy_write(e.logits_path, logits, e.data->n_test, (size_t)e.data->classes, &err);
+    status = rc ? cln_cli_fail(&err) : status;
     free(matrix);
     free(logits);
     cln_evaluation_clear(&r);

@@ -384,5 +384,7 @@ int cln_cmd_model(int argc, char **argv)
     }
     if (optind + 1 < argc)
         return cln_cli_usage("model", "unexpected argument \"%s\"", argv[optind + 1]);
+    if (optind == argc && (o.memory || o.act))
+        return cln_cli_usage("model", "--act, --batch, --device, --images and --micro-batch need a network");
     return optind < argc ? show_model(argv[optind], &o) : list_models(&o);
 }

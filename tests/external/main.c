@@ -1,4 +1,4 @@
-/* Trains the study's network for one epoch on 256 images of the bundled sample and evaluates it: all that a program
+/* Trains the default network for one epoch on 256 images of the bundled sample and evaluates it: all that a program
  * needs of clnorm is clnorm.h. */
 #include <clnorm.h>
 

@@ -69,7 +69,7 @@ def test(program, data):
     with open("small.net", "w", encoding="utf-8") as file:
         file.write(SMALL)
     worst, ln_path = 0, None
-    for model, norms in (("s8", NORMS), ("s8r", NORMS), ("./small.net", NORMS), ("resnet20", ("bn", "gn"))):
+    for model, norms in (("s8n", ("bn", "ln")), ("s8", NORMS), ("s8r", NORMS), ("./small.net", NORMS), ("resnet20", ("bn", "gn"))):
         for norm in norms:
             there = from_clnorm(program, data, model, norm)
             back, path = from_pytorch(program, data, model, norm)
