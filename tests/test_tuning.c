@@ -153,6 +153,32 @@ START_TEST(a_plan_keeps_its_choices)
 }
 END_TEST
 
+/* Two convolutions that differ in padding alone, one large enough for an algorithm of its own and one not. */
+START_TEST(padding_tells_shapes_apart)
+{
+    static const char both[] = "conv 8 k=3\nconv 8 k=3 pad=0\ngap\ndense 10\n";
+    const cln_shape in = {2, 3, 3, 8};
+    const cln_plan_options options = {{CLN_CLASS_VECTOR, -1}, true, false, false};
+    cln_net *net = NULL;
+    cln_plan *plan = NULL;
+    cln_tuning *of_plan = NULL;
+    OK(cln_net_parse("t.net", both, "none", 0, 10, in, &net, &err));
+    OK(cln_plan_new(dev, net, &options, &plan, &err));
+    char *first = cln_plan_describe(plan);
+    ck_assert_int_ne(plan->nodes[0].tune.fwd, plan->nodes[1].tune.fwd);
+    OK(cln_tuning_of_plan(plan, &of_plan, &err));
+    cln_plan_free(plan);
+    cln_tuning_use(dev, of_plan);
+    OK(cln_plan_new(dev, net, &options, &plan, &err));
+    char *again = cln_plan_describe(plan);
+    ck_assert_str_eq(again, first);
+    cln_plan_free(plan);
+    free(first);
+    free(again);
+    cln_net_free(net);
+}
+END_TEST
+
 /* ---- the file ------------------------------------------------------------------------------------ */
 
 static void store(const char *lines)
@@ -222,6 +248,7 @@ int main(void)
     tcase_add_test(text, lines_are_put_before_the_others);
     tcase_add_checked_fixture(device, open_device, close_device);
     tcase_add_test(device, a_plan_keeps_its_choices);
+    tcase_add_test(device, padding_tells_shapes_apart);
     tcase_add_test(device, a_damaged_table_is_left_alone);
     suite_add_tcase(suite, text);
     suite_add_tcase(suite, device);

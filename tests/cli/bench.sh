@@ -106,6 +106,10 @@ done
 check "and no other row" grep -q '^3 slower' compared
 works bench compare good1.json good1.json
 check "nothing changed against itself" grep -q '^0 slower, 0 faster' out
+long=$(yes good1.json | head -30 | paste -sd ,)
+works bench compare "$long" "$long" # longer than a file's name may be
+"$program" bench compare "$good" "$slow" >/dev/full 2>err
+check "slower, and nowhere to say so" grep -q 'cannot write the output' err
 
 # ---- the wrong things
 error 2 "there is no bench 'lyers'" bench lyers
@@ -121,6 +125,9 @@ error 2 'shape: .1,2,3,4. is there twice' bench norms --shape 1,2,3,4 --shape 1,
 error 2 'batch: 8 is there twice' bench step --batch 8,8
 error 2 'only 2000 images' bench step --batch 2,4096
 error 2 'they have no part in it' bench peak --batch 8
+error 2 ambiguous bench layers --m 2
+error 2 ambiguous bench step --no-
+error 2 'cannot both go to stdout' bench step --json - --csv -
 error 2 'the shapes stand for themselves' bench norms --model s8
 error 2 'min-time' bench --min-time 0
 error 2 'png' bench --batch 1 --min-time 0.001 --view alone --norm bn --roofline picture.jpg

@@ -26,6 +26,8 @@ done
 error 2 surplus devices surplus
 error 2 surplus doctor surplus
 error 2 surplus model s8 surplus
+error 2 'need a network' model --act relu
+error 2 'need a network' model --batch 8
 error 2 surplus fetch surplus
 error 2 surplus train surplus
 error 2 'one run or model' eval a b

@@ -4,6 +4,7 @@ usage: test.py DIR    (works in DIR, which it empties)
 """
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -113,6 +114,14 @@ class Peers(unittest.TestCase):
             lines = file.read().splitlines()
         self.assertEqual(lines[0], "### Whole network, images per second")
         self.assertIn("| step/s8/bn/64 | eager | 640 | 320 | 213 | 1.50 | 1.00 .. 3.00 |", lines)
+
+    def test_default_network(self):
+        """That of clnorm."""
+        with open(os.path.join(HERE, "..", "..", "runtime", "net.h"), encoding="utf-8") as file:
+            name = re.search(r'#define CLN_NET_DEFAULT "(\w+)"', file.read()).group(1)
+        for script in (RUN, os.path.join(os.path.dirname(RUN), "pytorch.py")):
+            with open(script, encoding="utf-8") as file:
+                self.assertIn(f'"--model", default="{name}"', file.read())
 
     def test_sides_swap(self):
         """The peer first, then clnorm, then clnorm first: and each is asked for the same work."""
