@@ -4,6 +4,7 @@
 #include "file.h"
 #include "json.h"
 #include "options.h"
+#include "utf8.h"
 
 #include <locale.h>
 #include <math.h>
@@ -237,9 +238,8 @@ int cln_model_info_read(const cln_st_file *st, cln_model_info *out, cln_error *e
         if (!(v[i] = cln_st_find_meta(st, keys[i])))
             return bad_info(st, keys[i], err);
     snprintf(out->name, sizeof out->name, "%s", v[0]);
-    for (const char *p = out->name; *p; p++) /* it is printed */
-        if ((unsigned char)*p < ' ' || *p == 127)
-            return bad_info(st, keys[0], err);
+    if (cln_has_control(out->name)) /* it is printed */
+        return bad_info(st, keys[0], err);
     out->text = (char *)v[1];
     snprintf(out->norm, sizeof out->norm, "%s", v[2]);
     out->groups = atoi(v[3]);

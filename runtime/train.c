@@ -17,14 +17,6 @@
 
 /* ---- settings ------------------------------------------------------------------------------------ */
 
-static bool has_control(const char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127)
-            return true;
-    return false;
-}
-
 int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_error *err)
 {
     const struct {
@@ -51,9 +43,9 @@ int cln_train_check(const cln_train_options *o, const cln_dataset *data, cln_err
                             list[i].min, list[i].max);
     if (!cln_utf8(o->model))
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "model: %s is not UTF-8, in which a run's files name it", o->model);
-    if (has_control(o->model) || has_control(data->source)) /* cln_reader_text refuses them */
+    if (cln_has_control(o->model) || cln_has_control(data->source)) /* cln_reader_text refuses them */
         return CLN_FAIL(err, CLN_ERR_ARGUMENT, "the path of the %s holds a control character, which cannot stand in a run's files: "
-                        "rename it", has_control(o->model) ? "network" : "data");
+                        "rename it", cln_has_control(o->model) ? "network" : "data");
     const double rest = (double)data->n_train - o->val_split, trained = o->limit && o->limit < rest ? o->limit : rest;
     const double steps = o->epochs * ceil(trained / o->batch);
     if (steps > INT_MAX)

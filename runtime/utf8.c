@@ -21,3 +21,11 @@ bool cln_utf8(const char *text)
             return false;
     return true;
 }
+
+bool cln_has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127)
+            return true;
+    return false;
+}

@@ -11,4 +11,7 @@ int cln_utf8_length(const char *s);
 /* Whether all of `text` is UTF-8. */
 bool cln_utf8(const char *text);
 
+/* Whether a control character is in it: what is printed, or stands in a file of ours, has none. */
+bool cln_has_control(const char *text);
+
 #endif
